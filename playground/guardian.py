@@ -68,7 +68,7 @@ class Guardian:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    preexec_fn=self._die_with_parent,
+                    preexec_fn=self._die_with_parent,  # noqa: PLW1509 - we have no threads
                 )
         return self.process.pid
 

@@ -338,7 +338,9 @@ class PrivateServer:
         except BrokenPipeError:
             answer = ""
         if not answer.startswith(("started", "exited")):
-            raise ServerError(f"The server's guardian did not obey {order!r}: {answer or 'it died'}.")
+            raise ServerError(
+                f"The server's guardian did not obey {order!r}: {answer or 'it died'}."
+            )
         return answer
 
 

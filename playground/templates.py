@@ -77,7 +77,9 @@ def _initialise(mysqld: str, chosen: list[str], place: pathlib.Path) -> None:
                 f"{mysqld} did not initialise a data folder within {INITIALISE_TIMEOUT_SECS} s."
             ) from None
         if done.returncode != 0:
-            raise ServerError(f"{mysqld} could not initialise a data folder:\n{done.stdout[-2000:]}")
+            raise ServerError(
+                f"{mysqld} could not initialise a data folder:\n{done.stdout[-2000:]}"
+            )
         # The server's identity: each copy makes its own.
         (data / "auto.cnf").unlink(missing_ok=True)
         shutil.move(data, place)

@@ -74,3 +74,17 @@ install_packages() {
         apt-get -q install -y --no-install-recommends "$@" >&2 ||
         die "apt-get could not install: $*" "Nothing else was changed. Mend that, then run this again."
 }
+
+browsers="chromium chromium-browser google-chrome"
+
+# find_browser : the path of a Chromium that runs, or nothing. It is really run: Ubuntu's package is
+# a stand-in that only tells to install a snap.
+find_browser() {
+    for browser in $browsers; do
+        path=$(command -v "$browser" 2>/dev/null) || continue
+        if "$path" --version >/dev/null 2>&1; then
+            printf '%s\n' "$path"
+            return
+        fi
+    done
+}
