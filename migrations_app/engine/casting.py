@@ -1,0 +1,103 @@
+"""A source column's value as the shadow table's column would hold it, as an SQL expression.
+
+Used to compare rows of both tables: by the checksum, and when a duplicate is looked for.
+"""
+
+from __future__ import annotations
+
+from migrations_app.engine.mapping import ColumnPair
+from migrations_app.engine.names import quote
+from migrations_app.engine.table import Column
+
+_INTEGERS = {"tinyint", "smallint", "mediumint", "int", "bigint"}
+_TEXTS = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext"}
+_BYTES = {"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"}
+_CHOICES = {"enum", "set"}
+
+
+def same_representation(pair: ColumnPair) -> bool:
+    """Whether a value is stored the same in both columns, so that it needs no cast."""
+    source, target = pair.source, pair.target
+    if (source.column_type, source.charset) == (target.column_type, target.charset):
+        return True
+    if source.data_type in _INTEGERS and target.data_type in _INTEGERS:
+        return True
+    if source.data_type in _TEXTS and target.data_type in _TEXTS:
+        return source.charset == target.charset
+    return source.data_type in _BYTES - {"binary"} and target.data_type in _BYTES - {"binary"}
+
+
+def as_new(pair: ColumnPair, column_sql: str) -> str:
+    """``column_sql`` (a source column) converted to the target column's type."""
+    if same_representation(pair):
+        return column_sql
+    return _cast(pair.target, column_sql)
+
+
+def _cast(target: Column, value: str) -> str:
+    kind = target.data_type
+    facts = target.facts
+    if kind in _INTEGERS:
+        return f"CAST({value} AS {'UNSIGNED' if 'unsigned' in target.column_type else 'SIGNED'})"
+    if kind == "decimal":
+        return f"CAST({value} AS DECIMAL({facts['NUMERIC_PRECISION']},{facts['NUMERIC_SCALE']}))"
+    if kind in ("float", "double"):
+        return f"CAST({value} AS {kind.upper()})"
+    if kind in ("datetime", "timestamp"):
+        return f"CAST({value} AS DATETIME({facts['DATETIME_PRECISION'] or 0}))"
+    if kind == "time":
+        return f"CAST({value} AS TIME({facts['DATETIME_PRECISION'] or 0}))"
+    if kind == "date":
+        return f"CAST({value} AS DATE)"
+    if kind == "year":
+        return f"CAST({value} AS YEAR)"
+    if kind == "json":
+        return f"CAST({value} AS JSON)"
+    if kind in _TEXTS or kind in _CHOICES:
+        return f"CONVERT({value} USING {target.charset})"
+    if kind == "binary":
+        return f"CAST({value} AS BINARY({facts['CHARACTER_MAXIMUM_LENGTH']}))"
+    if kind in _BYTES:
+        return f"CAST({value} AS BINARY)"
+    return value
+
+
+def comparable_text(column: Column, value: str) -> str:
+    """A value of a column as bytes that are equal exactly when the stored values are."""
+    kind = column.data_type
+    if kind in _TEXTS or kind in _CHOICES:
+        # Trailing spaces, case and accents count: two texts are the same only byte for byte.
+        return f"CAST(CONVERT({value} USING utf8mb4) AS BINARY)"
+    if kind == "json":
+        return f"CAST(CAST({value} AS CHAR CHARACTER SET utf8mb4) AS BINARY)"
+    if kind in ("bit",):
+        return f"CAST({value} + 0 AS CHAR)"
+    if kind in ("float", "double"):
+        return f"CAST({value} AS CHAR)"
+    return value
+
+
+def row_fingerprint(values: list[str]) -> str:
+    """A number of a row, given its values' expressions (see ``comparable_text``).
+
+    CRC32 is linear: swapping two values between rows of the same length leaves the XOR of all
+    rows' CRCs as it was. Taking the CRC of the CRC's decimal digits breaks that.
+    """
+    texts = ", ".join(f"COALESCE({value}, '')" for value in values)
+    nulls = ", ".join(f"ISNULL({value})" for value in values)
+    # The separator is a byte that no UTF-8 text holds.
+    return f"CRC32(CRC32(CONCAT_WS(0xFF, {texts}, CONCAT({nulls}))))"
+
+
+def source_values(pairs: tuple[ColumnPair, ...], qualifier: str = "") -> list[str]:
+    return [
+        comparable_text(pair.target, as_new(pair, qualifier + quote(pair.source.name)))
+        for pair in pairs
+    ]
+
+
+def shadow_values(pairs: tuple[ColumnPair, ...], qualifier: str = "") -> list[str]:
+    return [
+        comparable_text(pair.target, qualifier + quote(pair.target.name)) for pair in pairs
+    ]
+

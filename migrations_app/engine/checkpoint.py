@@ -1,0 +1,165 @@
+"""The checkpoint table: what a run must know to go on where an earlier one ended.
+
+It lives beside the table, in the target's schema. The newest row counts; older ones are pruned.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+from typing import Any
+
+import MySQLdb
+
+from migrations_app.engine.binlog import Position
+from migrations_app.engine.names import TableNames, literal
+from migrations_app.engine.observer import CheckpointRow, Phase
+from migrations_app.engine.session import ER_NO_SUCH_TABLE, Session, error_code
+
+# Changes when an older engine's checkpoint can no longer be resumed from.
+ENGINE_VERSION = "1"
+_KEPT_ROWS = 10
+_MARKER_PHASE = "marker"
+_CREATE = """CREATE TABLE IF NOT EXISTS {table} (
+  id INT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  copier_watermark TEXT,
+  checksum_watermark TEXT,
+  binlog_name VARCHAR(255),
+  binlog_pos BIGINT UNSIGNED,
+  statement MEDIUMTEXT,
+  gtid_set MEDIUMTEXT NULL,
+  phase VARCHAR(32),
+  deferred_indexes MEDIUMTEXT NULL,
+  cutover_intent TINYINT,
+  rows_copied BIGINT UNSIGNED,
+  table_name VARCHAR(64),
+  engine_version VARCHAR(32),
+  created_at DATETIME(6)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4"""
+_COLUMNS = (
+    "copier_watermark", "checksum_watermark", "binlog_name", "binlog_pos", "statement", "gtid_set",
+    "phase", "deferred_indexes", "cutover_intent", "rows_copied", "table_name", "engine_version",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a checkpoint row is made from.
+
+    position: one before which every delta is in the shadow table (rule 5); deferred_indexes: the
+    definitions still to be built.
+    """
+
+    copier_watermark: str
+    checksum_watermark: str
+    position: Position
+    phase: Phase
+    deferred_indexes: tuple[str, ...]
+    cutover_intent: bool
+    rows_copied: int
+
+
+class CheckpointTable:
+    """The checkpoint table of one migrated table. Sessions are the caller's."""
+
+    def __init__(self, names: TableNames, statement: str) -> None:
+        self._names = names
+        self._statement = statement
+        self._sql = names.checkpoint_sql
+
+    def create(self, session: Session) -> None:
+        session.query(_CREATE.format(table=self._sql))
+
+    def drop(self, session: Session) -> None:
+        session.query(f"DROP TABLE IF EXISTS {self._sql}")
+
+    def save(self, session: Session, snapshot: Snapshot) -> CheckpointRow:
+        """Write a row, prune old ones, and return what was written."""
+        values: list[str | int | None] = [
+            snapshot.copier_watermark,
+            snapshot.checksum_watermark,
+            snapshot.position.file,
+            snapshot.position.offset,
+            self._statement,
+            snapshot.position.gtid_set or None,
+            snapshot.phase.value,
+            json.dumps(list(snapshot.deferred_indexes)) if snapshot.deferred_indexes else None,
+            int(snapshot.cutover_intent),
+            snapshot.rows_copied,
+            self._names.table,
+            ENGINE_VERSION,
+        ]
+        with session.transaction():
+            session.query(
+                f"INSERT INTO {self._sql} ({', '.join(_COLUMNS)}, created_at) "
+                f"VALUES ({', '.join(literal(value) for value in values)}, NOW(6))"
+            )
+            new_id = int(session.query_one("SELECT LAST_INSERT_ID()")[0])
+            session.query(
+                f"DELETE FROM {self._sql} WHERE id <= (SELECT * FROM (SELECT id FROM {self._sql} "
+                f"ORDER BY id DESC LIMIT 1 OFFSET {_KEPT_ROWS}) AS kept)"
+            )
+        return _row(session.query_dicts(f"SELECT * FROM {self._sql} WHERE id = {new_id}")[0])
+
+    def invalidate(self, session: Session) -> None:
+        """Make sure that nobody resumes from here: the table stays, its rows go."""
+        session.query(f"DELETE FROM {self._sql}")
+
+    def newest(self, session: Session) -> CheckpointRow | None:
+        """The row that counts; None when there is no table or no row.
+
+        Raises MySQLdb.Error when the table is there but is not a checkpoint table.
+        """
+        try:
+            rows = session.query_dicts(
+                f"SELECT * FROM {self._sql} WHERE phase <> '{_MARKER_PHASE}' ORDER BY id DESC LIMIT 1"
+            )
+        except MySQLdb.Error as error:
+            if error_code(error) == ER_NO_SUCH_TABLE:
+                return None
+            raise
+        return _row(rows[0]) if rows else None
+
+    def age_secs(self, session: Session, row: CheckpointRow) -> float:
+        """How old a row is by the server's clock."""
+        age = session.query_one(
+            f"SELECT TIMESTAMPDIFF(MICROSECOND, created_at, NOW(6)) FROM {self._sql} "
+            f"WHERE id = {row.id}"
+        )[0]
+        return float(age) / 1e6
+
+    def write_marker(self, session: Session) -> None:
+        """One small committed write that leaves nothing behind (see visibility)."""
+        with session.transaction():
+            session.query(
+                f"INSERT INTO {self._sql} (phase, cutover_intent) VALUES ('{_MARKER_PHASE}', 0)"
+            )
+            session.query(f"DELETE FROM {self._sql} WHERE id = LAST_INSERT_ID()")
+
+
+def _row(facts: dict[str, Any]) -> CheckpointRow:
+    def text(name: str) -> str:
+        value = facts[name.upper()]
+        return value.decode() if isinstance(value, bytes) else str(value or "")
+
+    created_at = facts["CREATED_AT"]
+    return CheckpointRow(
+        id=int(facts["ID"]),
+        copier_watermark=text("copier_watermark"),
+        checksum_watermark=text("checksum_watermark"),
+        binlog_name=text("binlog_name"),
+        binlog_pos=int(facts["BINLOG_POS"] or 0),
+        statement=text("statement"),
+        gtid_set=text("gtid_set"),
+        phase=text("phase"),
+        deferred_indexes=text("deferred_indexes"),
+        cutover_intent=bool(facts["CUTOVER_INTENT"]),
+        rows_copied=int(facts["ROWS_COPIED"] or 0),
+        table_name=text("table_name"),
+        engine_version=text("engine_version"),
+        # The session's time zone is UTC.
+        created_at=created_at.replace(tzinfo=dt.UTC)
+        if isinstance(created_at, dt.datetime)
+        else dt.datetime.now(dt.UTC),
+    )

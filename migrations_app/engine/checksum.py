@@ -1,0 +1,227 @@
+"""Verifying every row without a lock.
+
+A chunk of both tables is summed up in one consistent snapshot. When the sums differ, the deltas
+that were waiting at the snapshot usually explain it: leaving their rows out, the rest must be the
+same. Rows that differ are compared again by themselves once their deltas are applied. A row that
+still differs, although nothing touched it in between, is a real difference: it is fetched again
+once (and said so), and if that does not help the run fails and names it.
+
+Rows so hot that they are touched again before each look are left to the cut-over, which compares
+them while the table is locked. So no row goes unverified.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+
+from migrations_app.engine.applier import Applier
+from migrations_app.engine.chunker import Chunk, Chunker, Watermark
+from migrations_app.engine.crew import Crew
+from migrations_app.engine.errors import DifferenceError
+from migrations_app.engine.keys import Key
+from migrations_app.engine.observer import CheckpointRow, Event, Level
+from migrations_app.engine.rowcompare import MAX_DIFFERENCES, Range, RowComparison
+from migrations_app.engine.session import Session
+from migrations_app.engine.tablekey import TableKey
+from migrations_app.engine.work import Work, with_retries
+
+_LOOKS_AT_A_HOT_ROW = 5
+_KEYS_NAMED = 10
+_SNAPSHOT = "START TRANSACTION WITH CONSISTENT SNAPSHOT"
+
+
+class Checksum:
+    """Compares all chunks of the source with the shadow table, on several threads.
+
+    catch_up: returns once the reader has delivered everything that the server had logged at the
+    call. rows: rows already verified by an earlier run.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        chunker: Chunker,
+        applier: Applier,
+        catch_up: Callable[[Session], None],
+        rows: int = 0,
+    ) -> None:
+        self._work = work
+        self._chunker = chunker
+        self._applier = applier
+        self._catch_up = catch_up
+        self._compare = RowComparison(work)
+        self._crew = Crew(work.abort, "spirit-checksum", work.threads, self._run)
+        self._lock = threading.Lock()
+        self._hot: set[Key] = set()
+        self.rows_checked = rows
+        self.repaired = 0
+
+    def start(self) -> None:
+        self._crew.start()
+
+    @property
+    def busy(self) -> bool:
+        return self._crew.busy
+
+    def join(self) -> None:
+        self._crew.join()
+
+    @property
+    def hot_keys(self) -> set[Key]:
+        """Keys still to be compared under the cut-over's lock."""
+        with self._lock:
+            return set(self._hot)
+
+    def watermark_json(self) -> str:
+        """The checkpoint's checksum_watermark: a watermark, and the keys left to the cut-over."""
+        with self._lock:
+            watermark = self._chunker.watermark()
+            if watermark is None:
+                return ""
+            document = json.loads(watermark.to_json())
+            to_texts = self._work.mapping.source_key.to_texts
+            document["Hot"] = [to_texts(key) for key in sorted(self._hot, key=repr)]
+        return json.dumps(document, separators=(",", ":"))
+
+    def restore(self, watermark_json: str) -> None:
+        """Take over the keys an earlier run left to the cut-over."""
+        key = self._work.mapping.source_key
+        with self._lock:
+            self._hot = {key.from_texts(texts) for texts in json.loads(watermark_json).get("Hot", ())}
+
+    def _run(self) -> None:
+        abort = self._work.abort
+        with self._work.sessions.opened("checksum") as session:
+            while True:
+                abort.check()
+                chunk = with_retries(abort, session, lambda: self._chunker.next(session))
+                if chunk is None:
+                    return
+                began = time.monotonic()
+                rows = with_retries(abort, session, lambda c=chunk: self._verify(session, c))  # type: ignore[misc]
+                self._chunker.sizer.took(rows, time.monotonic() - began)
+                with self._lock:
+                    self.rows_checked += rows
+                    self._chunker.finished(chunk, rows)
+
+    def _verify(self, session: Session, chunk: Chunk) -> int:
+        part = Range(chunk.lower, chunk.upper)
+        work = self._work
+        if work.deltas.waiting:
+            self._applier.flush()
+        session.query("SET SESSION transaction_isolation = 'REPEATABLE-READ'")
+        with self._window() as touched, session.transaction(_SNAPSHOT):
+            ours = self._compare.source.total(session, part)
+            if ours == self._compare.shadow.total(session, part):
+                return ours.rows
+            self._catch_up(session)
+            explained = set(touched)
+            if self._compare.same_but_for(session, part, explained):
+                suspects = explained
+            else:
+                suspects = explained | self._compare.find(session, part, explained)
+            suspects = self._compare.differing(session, suspects)
+        self._settle(session, suspects)
+        return ours.rows
+
+    @contextlib.contextmanager
+    def _window(self) -> Iterator[set[Key]]:
+        window = self._work.deltas.open_window()
+        try:
+            yield window
+        finally:
+            self._work.deltas.close_window(window)
+
+    def _settle(self, session: Session, suspects: Collection[Key]) -> None:
+        """Compare single rows again until they are the same, or hot, or really different."""
+        repaired: set[Key] = set()
+        for _ in range(_LOOKS_AT_A_HOT_ROW):
+            if not suspects:
+                return
+            self._work.abort.check()
+            self._applier.flush()
+            with self._window() as touched:
+                with session.transaction(_SNAPSHOT):
+                    suspects = self._compare.differing(session, suspects)
+                if suspects:
+                    self._catch_up(session)
+                unexplained = set(suspects) - touched
+            if unexplained:
+                self._repair(unexplained, repaired)
+                repaired |= unexplained
+        with self._lock:
+            self._hot |= set(suspects)
+
+    def settle_hot(self, session: Session) -> None:
+        """Another try at the rows that were touched too often to be compared."""
+        hot, self._hot = self.hot_keys, set()
+        session.query("SET SESSION transaction_isolation = 'REPEATABLE-READ'")
+        with_retries(self._work.abort, session, lambda: self._settle(session, hot))
+
+    def differing_now(self, session: Session) -> set[Key]:
+        """Of the keys left to the cut-over, those that differ; under the lock, all applied."""
+        return self._compare.differing(session, self.hot_keys)
+
+    def _repair(self, keys: set[Key], already: set[Key]) -> None:
+        names = self._named(keys)
+        if keys & already or not self._work.options.repair_differences:
+            raise self.difference(keys & already or keys)
+        if len(keys) >= MAX_DIFFERENCES:
+            raise DifferenceError(
+                f"{MAX_DIFFERENCES} or more rows of one chunk of {self._work.names.table} differ "
+                f"from their copies, for example {names}. That is no accident to be repaired. The "
+                f"shadow table was kept; {self._work.names.table} is as it was.",
+                {"keys": names, "rows": len(keys)},
+            )
+        self._work.deltas.add_repairs(keys)
+        self.repaired += len(keys)
+        self._work.tell(
+            Event(
+                "difference_repaired",
+                f"{len(keys)} row(s) differed from their copies without a known reason and were "
+                f"fetched again: {names}.",
+                Level.WARNING,
+                {"keys": names, "rows": len(keys)},
+            )
+        )
+
+    def difference(self, keys: Collection[Key]) -> DifferenceError:
+        names = self._named(keys)
+        return DifferenceError(
+            f"{len(keys)} row(s) of {self._work.names.table} differ from their copies although "
+            f"nothing touched them: {names}. The tables were not swapped; the shadow table "
+            f"{self._work.names.shadow} was kept for inspection.",
+            {"keys": names, "rows": len(keys)},
+        )
+
+    def _named(self, keys: Collection[Key]) -> str:
+        describe = self._work.mapping.source_key.describe
+        shown = sorted(describe(key) for key in list(keys)[:_KEYS_NAMED])
+        return ", ".join(shown) + (" …" if len(keys) > _KEYS_NAMED else "")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Watermarks:
+    """Where the copy and the checksum of a checkpoint had got to; None: they had not begun."""
+
+    copier: Watermark | None
+    checksum: Watermark | None
+    checksum_json: str
+
+    @classmethod
+    def read(cls, row: CheckpointRow, key: TableKey) -> Watermarks:
+        """Raises ValueError when a watermark cannot be read."""
+        return cls(
+            copier=_watermark(row.copier_watermark, key),
+            checksum=_watermark(row.checksum_watermark, key),
+            checksum_json=row.checksum_watermark,
+        )
+
+
+def _watermark(text: str, key: TableKey) -> Watermark | None:
+    return Watermark.from_json(text, key) if text else None

@@ -1,0 +1,193 @@
+"""Copying chunks on the server, on several threads; no row passes through Python.
+
+A chunk is written by ``INSERT IGNORE … SELECT`` in READ COMMITTED, which reads the source without
+locks. It never removes a row, so it cannot undo what a newer delta wrote. What it skips is looked
+for and fetched again (rule 8): a row may be left out only because a stale row still holds its
+unique value.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from migrations_app.engine.abort import Abort
+from migrations_app.engine.chunker import Chunk, Chunker
+from migrations_app.engine.crew import Crew
+from migrations_app.engine.errors import DataDoesNotFitError
+from migrations_app.engine.keys import Key
+from migrations_app.engine.names import quote
+from migrations_app.engine.session import ER_DUP_ENTRY, Session
+from migrations_app.engine.shadowwriter import ShadowWriter
+from migrations_app.engine.throttle import Throttle
+from migrations_app.engine.work import Work, with_retries
+
+_ROW_NUMBER = " at row "
+_KEYS_A_BATCH = 1_000
+
+
+class Copier:
+    """Copies every chunk of one table.
+
+    Owns its threads from ``start`` to ``join``. An error in one of them raises the run's abort
+    signal, so that the others and the caller see it.
+    """
+
+    def __init__(
+        self, work: Work, chunker: Chunker, writer: ShadowWriter, throttle: Throttle, rows: int = 0
+    ) -> None:
+        self._work = work
+        self._chunker = chunker
+        self._writer = writer
+        self._throttle = throttle
+        self._crew = Crew(work.abort, "spirit-copier", work.threads, self._run)
+        self._count_lock = threading.Lock()
+        self._between_chunks = _Gate()
+        self.rows_copied = rows
+        mapping, names = work.mapping, work.names
+        self._insert = (
+            f"INSERT IGNORE INTO {names.shadow_sql} ({mapping.shadow_columns}) "
+            f"SELECT {mapping.source_columns} FROM {names.source_sql} "
+            f"{mapping.source_key.force_index} WHERE "
+        )
+
+    def start(self) -> None:
+        self._crew.start()
+
+    @property
+    def busy(self) -> bool:
+        return self._crew.busy
+
+    def join(self) -> None:
+        """Wait for every thread; they end when the chunks are out or the abort signal is up."""
+        self._crew.join()
+
+    def pause(self) -> None:
+        """Return when no chunk is in flight and none will start until ``resume`` (rule 4)."""
+        self._between_chunks.close(self._work.abort)
+
+    def resume(self) -> None:
+        self._between_chunks.open()
+
+    def _run(self) -> None:
+        abort = self._work.abort
+        with self._work.sessions.opened("copy") as session:
+            while True:
+                self._throttle.wait(abort)
+                abort.check()
+                with self._between_chunks.passing(abort):
+                    chunk = with_retries(abort, session, lambda: self._chunker.next(session))
+                    if chunk is None:
+                        return
+                    self._copy(session, chunk)
+
+    def _copy(self, session: Session, chunk: Chunk) -> None:
+        began = time.monotonic()
+        records = with_retries(self._work.abort, session, lambda: self._attempt(session, chunk))
+        self._chunker.sizer.took(records, time.monotonic() - began)
+        with self._count_lock:
+            self.rows_copied += records
+        self._chunker.finished(chunk, records)
+
+    def _attempt(self, session: Session, chunk: Chunk) -> int:
+        work = self._work
+        work.visibility.wait(session, chunk.ticket, work.abort)
+        where = work.mapping.source_key.where(chunk.lower, chunk.upper)
+        with session.transaction():
+            session.execute(self._insert + where)
+            info = session.statement_info
+            if info.warnings:
+                self._refuse_warnings(session, chunk)
+            work.lock.check(session)
+        if info.duplicates:
+            self._fetch_skipped(session, where)
+        return info.records
+
+    def _fetch_skipped(self, session: Session, where: str) -> None:
+        """Rule 8: write the rows of a chunk that INSERT IGNORE left out.
+
+        Rows whose own key was there already (a chunk copied twice after a resume) are not looked
+        for: their deltas keep them right.
+        """
+        work = self._work
+        source, shadow = work.mapping.source_key, work.mapping.shadow_key
+        matches = " AND ".join(
+            f"s.{quote(new)} = t.{quote(old)}"
+            for old, new in zip(source.names, shadow.names, strict=True)
+        )
+        selected = ", ".join(
+            column.select_expression(f"t.{quote(column.name)}") for column in source.columns
+        )
+        # The condition's columns are unqualified: read the chunk's keys in a derived table.
+        rows = session.query(
+            f"SELECT {selected} FROM (SELECT {source.column_list} FROM {work.names.source_sql} "
+            f"{source.force_index} WHERE {where}) t LEFT JOIN {work.names.shadow_sql} s "
+            f"ON {matches} WHERE s.{quote(shadow.names[0])} IS NULL"
+        )
+        skipped = [source.parse(row) for row in rows]
+        for at in range(0, len(skipped), _KEYS_A_BATCH):
+            batch = skipped[at : at + _KEYS_A_BATCH]
+            self._writer.write(session, dict.fromkeys(batch, True))
+
+    def _refuse_warnings(self, session: Session, chunk: Chunk) -> None:
+        """Any warning but a duplicate key means that a value did not fit: name it and stop."""
+        for _level, code, message in session.warnings():
+            if code == ER_DUP_ENTRY:
+                continue
+            key = self._key_of_row(session, chunk, message)
+            described = self._work.mapping.source_key.describe(key) if key else "unknown key"
+            raise DataDoesNotFitError(
+                f"The row {described} of {self._work.names.table} does not fit its new shape: "
+                f"{message} (warning {code}). Correct the row or the statement. "
+                f"{self._work.names.table} is as it was.",
+                {"key": described, "warning": message, "code": code},
+            )
+
+    def _key_of_row(self, session: Session, chunk: Chunk, message: str) -> Key | None:
+        _, found, number = message.rpartition(_ROW_NUMBER)
+        if not found or not number.isdigit() or int(number) < 1:
+            return None
+        source = self._work.mapping.source_key
+        rows = session.query(
+            f"SELECT {source.select_list} FROM {self._work.names.source_sql} {source.force_index} "
+            f"WHERE {source.where(chunk.lower, chunk.upper)} ORDER BY {source.column_list} "
+            f"LIMIT 1 OFFSET {int(number) - 1}"
+        )
+        return source.parse(rows[0]) if rows else None
+
+
+class _Gate:
+    """Lets chunks through while it is open; ``close`` waits for those inside."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._inside = 0
+        self._open = True
+
+    def passing(self, abort: Abort) -> _Gate:
+        self._abort = abort
+        return self
+
+    def __enter__(self) -> None:
+        with self._condition:
+            while not self._open:
+                self._abort.check()
+                self._condition.wait(0.1)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._condition:
+            self._inside -= 1
+            self._condition.notify_all()
+
+    def close(self, abort: Abort) -> None:
+        with self._condition:
+            self._open = False
+            while self._inside:
+                abort.check()
+                self._condition.wait(0.1)
+
+    def open(self) -> None:
+        with self._condition:
+            self._open = True
+            self._condition.notify_all()

@@ -1,0 +1,129 @@
+"""From the binary log's reader to the delta buffer, and how far it has got."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from migrations_app.engine.abort import Abort
+from migrations_app.engine.binlog import Position
+from migrations_app.engine.deltas import DeltaBuffer
+from migrations_app.engine.errors import SchemaChangedError, TransientError
+from migrations_app.engine.keys import Key
+from migrations_app.engine.observer import Event, Level
+from migrations_app.engine.visibility import Visibility
+
+CATCH_UP_SECS = 120
+# Keys held before the reader is slowed down; about 200 bytes each.
+SOFT_LIMIT_KEYS = 1_000_000
+
+
+class Feed:
+    """The reader's sink: called on its thread, in the order of the binary log."""
+
+    def __init__(
+        self,
+        start: Position,
+        deltas: DeltaBuffer,
+        visibility: Visibility,
+        abort: Abort,
+        tell: Callable[[Event], None],
+    ) -> None:
+        self._tell = tell
+        self._deltas = deltas
+        self._visibility = visibility
+        self._abort = abort
+        self._moved = threading.Condition()
+        self._position = start
+        self._in_transaction = False
+        self._expect_ddl = threading.Event()
+
+    # -- binlog.Sink
+
+    def transaction_started(self, gtid: str) -> None:
+        self._in_transaction = True
+        self._visibility.transaction_started(gtid)
+
+    def keys_changed(self, table: tuple[str, str], keys: list[Key], deleted: bool) -> None:
+        # In this order: a key dropped by the buffer must be covered by the next chunk's ticket.
+        self._visibility.delivered()
+        self._deltas.add(keys, deleted)
+
+    def transaction_ended(self, position: Position) -> None:
+        self._in_transaction = False
+        self._deltas.transaction_ended(position)
+        self._set(position)
+
+    def position_moved(self, position: Position) -> None:
+        if not self._in_transaction:
+            self._deltas.transaction_ended(position)
+        self._set(position)
+
+    def schema_changed(self, table: tuple[str, str], sql: str, position: Position) -> None:
+        """Rule 7: a change by somebody else makes shadow table and checkpoint worthless."""
+        if self._expect_ddl.is_set():
+            return
+        self._abort.set(
+            SchemaChangedError(
+                f"Somebody else changed the definition of {table[1]} during the run "
+                f"({_shortened(sql)!r}). The shadow table no longer fits it; the next run starts "
+                f"afresh. {table[1]} is as that statement left it.",
+                {"sql": _shortened(sql), "position": f"{position.file}:{position.offset}"},
+            )
+        )
+
+    def stream_reconnected(self, reason: str, attempt: int) -> None:
+        self._tell(
+            Event(
+                "stream_reconnected",
+                f"The binary log stream was lost and opened again (attempt {attempt}): {reason}. "
+                f"No change was missed.",
+                Level.WARNING,
+                {"attempt": attempt},
+            )
+        )
+
+    # -- the run's side
+
+    def expect_ddl(self) -> None:
+        """What changes the table from now on is our own rename."""
+        self._expect_ddl.set()
+
+    def expect_no_ddl(self) -> None:
+        self._expect_ddl.clear()
+
+    def too_many_keys(self) -> bool:
+        """The reader's brake: too many deltas are held."""
+        return self._deltas.waiting > SOFT_LIMIT_KEYS
+
+    def _set(self, position: Position) -> None:
+        with self._moved:
+            self._position = position
+            self._moved.notify_all()
+
+    @property
+    def position(self) -> Position:
+        with self._moved:
+            return self._position
+
+    def wait_for(self, position: Position, deadline_secs: float = CATCH_UP_SECS) -> None:
+        """Return once everything before ``position`` has been delivered.
+
+        Raises the abort's reason, or TransientError at the deadline.
+        """
+        deadline = time.monotonic() + deadline_secs
+        with self._moved:
+            while not self._position.reached(position.file, position.offset):
+                self._abort.check()
+                if time.monotonic() > deadline:
+                    raise TransientError(
+                        f"The binary log could not be read up to {position.file}:"
+                        f"{position.offset} within {deadline_secs:.0f} s (now at "
+                        f"{self._position.file}:{self._position.offset}). Progress was kept."
+                    )
+                self._moved.wait(0.1)
+
+
+def _shortened(sql: str, limit: int = 200) -> str:
+    return sql if len(sql) <= limit else sql[: limit - 1] + "…"

@@ -1,0 +1,246 @@
+"""The public face of the engine: one migration, run to its end, to a stop, or to a failure."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Protocol
+
+import MySQLdb
+
+from migrations_app.engine import outcomes, preflight
+from migrations_app.engine.abort import Abort
+from migrations_app.engine.copyrun import Calls
+from migrations_app.engine.dsn import Dsn
+from migrations_app.engine.errors import EngineError, SchemaChangedError, StoppedError
+from migrations_app.engine.mainthread import MainThread
+from migrations_app.engine.observer import Event, Observer, Outcome, Phase, SilentObserver
+from migrations_app.engine.options import Options
+from migrations_app.engine.phases import Phases
+from migrations_app.engine.session import Session, Sessions
+from migrations_app.engine.statement import parse_statement
+
+logger = logging.getLogger(__name__)
+
+_TICK_SECS = 0.05
+_PROGRESS_EVERY_SECS = 1.0
+# A run that is killed early should not have to begin at nothing.
+_FIRST_CHECKPOINT_SECS = 1.0
+_INTERRUPT_EVERY_SECS = 0.5
+
+
+class StopSignal(Protocol):
+    """Anything like a threading.Event."""
+
+    def is_set(self) -> bool: ...
+
+
+class Migration:
+    """One statement on one table.
+
+    ``run`` may be called once. It uses threads and connections of its own and ends every one of
+    them before it returns, whatever happened.
+    """
+
+    def __init__(
+        self,
+        dsn: Dsn,
+        statement: str,
+        options: Options | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self._dsn = dsn
+        self._sql = statement
+        self._options = options or Options()
+        self._observer: Observer = observer or SilentObserver()
+        self._allowed = threading.Event()
+
+    def allow_cut_over(self) -> None:
+        """End the wait of a deferred cut-over. Thread-safe; may come before the wait begins."""
+        self._allowed.set()
+
+    def run(self, stop: StopSignal | None = None) -> Outcome:
+        """Run until the change is made, ``stop`` is set, or it cannot go on.
+
+        What stands in the way becomes an Outcome with a message for people. Only exceptions of
+        the observer, and those that are no Exception (KeyboardInterrupt), leave this method.
+        """
+        try:
+            statement = parse_statement(self._sql, self._dsn.database)
+            preflight.require_supported_server(self._dsn)
+        except (EngineError, MySQLdb.Error) as error:
+            return self._ended(outcomes.of_error(error, outcomes.Method.UNDECIDED))
+        token = f"{statement.names.lock_name}:{self._options.run_token}:{uuid.uuid4().hex}"
+        sessions = Sessions(self._dsn, token)
+        abort = Abort()
+        main = MainThread(abort)
+        observer = self._observer
+        conductor: Conductor
+
+        def tell(event: Event) -> None:
+            main.post(lambda: observer.happened(event))
+
+        calls = Calls(
+            enter=lambda phase: main.post(lambda: conductor.entered(phase)),
+            intend=lambda intent: main.ask(lambda: conductor.intend(intent)),
+            may_swap=lambda: main.ask(observer.may_cut_over),
+            allowed=self._allowed,
+        )
+        phases = Phases(statement, self._options, sessions, abort, calls, tell)
+        conductor = Conductor(phases, sessions, observer, abort, main, self._options)
+        try:
+            error = conductor.run(stop or threading.Event())
+        finally:
+            sessions.close_all()
+        if error is None:
+            return self._ended(outcomes.completed(phases.method, phases.kept))
+        return self._ended(outcomes.of_error(error, phases.method))
+
+    def _ended(self, outcome: Outcome) -> Outcome:
+        phase, event = outcomes.last_words(outcome)
+        self._observer.happened(event)
+        self._observer.phase_changed(phase)
+        return outcome
+
+
+class Conductor:
+    """The caller's thread during a run: serves the observer, writes checkpoints, watches the
+    health of the parts, and interrupts everything on a stop."""
+
+    def __init__(
+        self,
+        phases: Phases,
+        sessions: Sessions,
+        observer: Observer,
+        abort: Abort,
+        main: MainThread,
+        options: Options,
+    ) -> None:
+        self._phases = phases
+        self._sessions = sessions
+        self._observer = observer
+        self._abort = abort
+        self._main = main
+        self._interval_secs = options.checkpoint_interval_secs
+        self._observer_error: BaseException | None = None
+        self._session: Session | None = None
+        self._next_progress = 0.0
+        self._next_checkpoint = float("inf")
+        self._next_interrupt = 0.0
+
+    def run(self, stop: StopSignal) -> BaseException | None:
+        """Returns what ended the run, None when the change was made. Raises the observer's error."""
+        self._phases.start()
+        try:
+            while self._phases.busy:
+                self._turn(stop)
+        finally:
+            # Only reached with the phases still busy when this thread itself was interrupted.
+            if self._phases.busy:
+                self._abort.set(StoppedError("The run was interrupted."))
+            while self._phases.busy:
+                self._interrupt()
+                self._phases.join(_TICK_SECS)
+        while self._serve(0.0):
+            pass
+        error = None if self._phases.past_return else self._abort.reason
+        if self._observer_error is not None:
+            raise self._observer_error
+        if error is not None and self._phases.copying:
+            self._save_last_checkpoint(error)
+        return error
+
+    def _turn(self, stop: StopSignal) -> None:
+        self._serve(_TICK_SECS)
+        if stop.is_set():
+            self._abort.set(StoppedError("The run was stopped; a checkpoint was written."))
+        if self._abort.is_set():
+            self._interrupt()
+        now = time.monotonic()
+        if now >= self._next_progress:
+            self._next_progress = now + _PROGRESS_EVERY_SECS
+            self._guarded(lambda: self._observer.progressed(self._phases.progress()))
+            self._look_after_parts()
+        if now >= self._next_checkpoint and self._phases.copying and not self._abort.is_set():
+            self._next_checkpoint = now + self._interval_secs
+            self._save_checkpoint()
+
+    def _serve(self, wait_secs: float) -> bool:
+        """Serve one call of another thread; returns whether there was one."""
+        served = [False]
+
+        def serve() -> None:
+            served[0] = self._main.serve(wait_secs)
+
+        self._guarded(serve)
+        return served[0] or self._observer_error is not None and not self._main.empty
+
+    def _guarded(self, call: Callable[[], None]) -> None:
+        """An exception of the observer ends the run and is kept for the caller."""
+        try:
+            call()
+        except BaseException as error:
+            if self._observer_error is None:
+                self._observer_error = error
+            self._abort.set(error)
+
+    def _interrupt(self) -> None:
+        """End running statements, again and again while the threads unwind: one of them may have
+        begun its next statement just after the last time."""
+        now = time.monotonic()
+        if self._phases.past_return or now < self._next_interrupt:
+            return
+        self._next_interrupt = now + _INTERRUPT_EVERY_SECS
+        self._sessions.interrupt_all()
+
+    def _look_after_parts(self) -> None:
+        if self._phases.reader_error is not None:
+            self._abort.set(self._phases.reader_error)
+        try:
+            self._phases.lock.keep_alive()
+        except EngineError as error:
+            self._abort.set(error)
+
+    # -- called by way of the inbox
+
+    def entered(self, phase: Phase) -> None:
+        if phase is Phase.COPY_ROWS:
+            self._next_checkpoint = time.monotonic() + _FIRST_CHECKPOINT_SECS
+        self._observer.phase_changed(phase)
+
+    def intend(self, intent: bool) -> None:
+        """Write a checkpoint that says whether a swap is being tried. Raises when it cannot."""
+        row = self._phases.save_checkpoint(self._own_session(), intent=intent)
+        self._observer.checkpoint_written(row)
+
+    # -- checkpoints
+
+    def _own_session(self) -> Session:
+        if self._session is None:
+            self._session = self._sessions.open("checkpoint")
+        elif self._session.lost:
+            self._session.open()
+        return self._session
+
+    def _save_checkpoint(self) -> None:
+        try:
+            row = self._phases.save_checkpoint(self._own_session())
+        except (EngineError, MySQLdb.Error) as error:
+            # The run can do without this one; it cannot do without trying again soon.
+            logger.warning("A checkpoint could not be written: %s", error)
+            self._next_checkpoint = time.monotonic() + _FIRST_CHECKPOINT_SECS
+            return
+        self._guarded(lambda: self._observer.checkpoint_written(row))
+
+    def _save_last_checkpoint(self, error: BaseException) -> None:
+        """When every thread has ended: what was copied is not lost."""
+        if isinstance(error, SchemaChangedError):
+            # Rule 7: nothing may be resumed from this shadow table.
+            with contextlib.suppress(EngineError, MySQLdb.Error):
+                self._phases.checkpoints.invalidate(self._own_session())
+            return
+        self._save_checkpoint()

@@ -1,0 +1,196 @@
+"""The thread that makes the change: beginning, copying run, end. One per run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from migrations_app.engine import resume
+from migrations_app.engine.abort import Abort
+from migrations_app.engine.begin import Beginning
+from migrations_app.engine.binlog import PositionLostError
+from migrations_app.engine.checkpoint import CheckpointTable
+from migrations_app.engine.copyrun import Calls, CopyRun, Plan, tidy
+from migrations_app.engine.deltas import DeltaBuffer
+from migrations_app.engine.fence import TableLock
+from migrations_app.engine.feed import Feed
+from migrations_app.engine.observer import CheckpointRow, Event, Method, Phase, Progress
+from migrations_app.engine.options import Options
+from migrations_app.engine.resume import CheckpointUnusableError
+from migrations_app.engine.server import ServerFacts
+from migrations_app.engine.session import Session, Sessions
+from migrations_app.engine.statement import Statement
+from migrations_app.engine.table import Table
+from migrations_app.engine.visibility import Visibility
+from migrations_app.engine.work import Work
+
+
+class Phases:
+    """Makes one change. Owns the table's lock and the copying run.
+
+    calls: how to reach the caller; tell: hands on an event. ``done`` tells whether the change was
+    made; whatever went wrong is the abort's reason.
+    """
+
+    def __init__(
+        self,
+        statement: Statement,
+        options: Options,
+        sessions: Sessions,
+        abort: Abort,
+        calls: Calls,
+        tell: Callable[[Event], None],
+    ) -> None:
+        self.statement = statement
+        self._options = options
+        self._sessions = sessions
+        self._abort = abort
+        self._calls = calls
+        self._tell = tell
+        self.lock = TableLock(sessions, statement.names)
+        self.checkpoints = CheckpointTable(statement.names, statement.sql)
+        self._thread = threading.Thread(target=self._run, name="spirit-phases")
+        self._copy: CopyRun | None = None
+        self.method = Method.UNDECIDED
+        self.kept = ""
+        self.done = False
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def busy(self) -> bool:
+        return self._thread.is_alive()
+
+    def join(self, timeout_secs: float | None = None) -> None:
+        self._thread.join(timeout_secs)
+
+    # -- asked by the caller's thread
+
+    @property
+    def copying(self) -> bool:
+        """Whether there is progress worth a checkpoint."""
+        copy = self._copy
+        return copy is not None and copy.phase is not Phase.SETUP and not copy.swapped
+
+    @property
+    def past_return(self) -> bool:
+        """Whether the change was made on the server, so that nothing may be interrupted."""
+        return self.done or (self._copy is not None and self._copy.swapped)
+
+    @property
+    def reader_error(self) -> Exception | None:
+        return self._copy.reader_error if self._copy is not None else None
+
+    def progress(self) -> Progress:
+        return self._copy.progress() if self._copy is not None else Progress(Phase.SETUP)
+
+    def save_checkpoint(self, session: Session, *, intent: bool = False) -> CheckpointRow:
+        """Write a checkpoint row; only while ``copying``."""
+        assert self._copy is not None
+        return self.checkpoints.save(session, self._copy.snapshot(intent=intent))
+
+    # -- on the thread
+
+    def _run(self) -> None:
+        try:
+            self._make_change()
+            self.done = True
+        except BaseException as error:
+            self._abort.set(error)
+        finally:
+            self.lock.release()
+
+    def _make_change(self) -> None:
+        beginning = Beginning(
+            self.statement,
+            self._options,
+            self._sessions,
+            self.lock,
+            self.checkpoints,
+            self._abort,
+            self._tell,
+        )
+        self._calls.enter(Phase.SETUP)
+        source, facts = beginning.take_table()
+        begun = self._begin(beginning, source, facts)
+        if begun is None:
+            with self._sessions.opened("tidy") as session:
+                self.kept = tidy(session, self.statement, self.checkpoints, self._options)
+            return
+        if isinstance(begun, Method):
+            self.method = begun
+            return
+        self.method = Method.COPY
+        try:
+            begun.execute()
+        except BaseException as error:
+            # The helpers end when they see the signal.
+            self._abort.set(error)
+            raise
+        finally:
+            begun.close()
+        with self._sessions.opened("tidy") as session:
+            self.kept = tidy(session, self.statement, self.checkpoints, self._options)
+
+    def _begin(
+        self, beginning: Beginning, source: Table, facts: ServerFacts
+    ) -> CopyRun | Method | None:
+        """A copying run with its stream open; or how the server made the change; or None when an
+        earlier run had already swapped the tables."""
+        try:
+            found = beginning.look(source, use_gtid=facts.uses_gtid)
+            if isinstance(found, resume.Swapped):
+                self.method = Method.COPY
+                return None
+            if found is not None:
+                return self._open(beginning, beginning.resumed_plan(found), facts, found)
+        except CheckpointUnusableError as why:
+            beginning.cannot_resume(why)
+        begun = beginning.afresh(source)
+        if isinstance(begun, Method):
+            return begun
+        return self._open(beginning, begun, facts, None)
+
+    def _open(
+        self, beginning: Beginning, plan: Plan, facts: ServerFacts, found: resume.Found | None
+    ) -> CopyRun:
+        """Open the stream. On a lost position everything opened is closed again first, so that
+        a fresh start can subscribe anew."""
+        copy = self._make_copy_run(plan, facts)
+        try:
+            copy.open_stream()
+        except PositionLostError as error:
+            copy.close()
+            if found is None:
+                raise
+            raise CheckpointUnusableError(str(error), found.row, error.server_message) from error
+        except BaseException:
+            copy.close()
+            raise
+        beginning.say_begun(found, self._options.setting(facts.cores).threads)
+        self._copy = copy
+        return copy
+
+    def _make_copy_run(self, plan: Plan, facts: ServerFacts) -> CopyRun:
+        visibility = Visibility(self.checkpoints.write_marker)
+        deltas = DeltaBuffer(
+            plan.start, comparable=plan.mapping.source_key.comparable, ticket=visibility.ticket
+        )
+        setting = self._options.setting(facts.cores)
+        work = Work(
+            names=self.statement.names,
+            mapping=plan.mapping,
+            options=self._options,
+            threads=setting.threads,
+            target_chunk_time_secs=setting.target_chunk_time_secs,
+            lock_wait_timeout_secs=setting.lock_wait_timeout_secs,
+            sessions=self._sessions,
+            lock=self.lock,
+            deltas=deltas,
+            visibility=visibility,
+            abort=self._abort,
+            tell=self._tell,
+        )
+        feed = Feed(plan.start, deltas, visibility, self._abort, self._tell)
+        return CopyRun(work, plan, self.checkpoints, self._calls, feed, use_gtid=facts.uses_gtid)

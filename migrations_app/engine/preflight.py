@@ -1,0 +1,143 @@
+"""What stands in the way of a change, all of it at once, before anything is touched."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import MySQLdb
+
+from migrations_app.engine import mapping, server
+from migrations_app.engine.dsn import Dsn
+from migrations_app.engine.errors import EngineError, RefusedError
+from migrations_app.engine.server import ServerFacts
+from migrations_app.engine.session import Session, connect, server_text
+from migrations_app.engine.statement import Statement, parse_statement
+from migrations_app.engine.table import Table, foreign_keys_of, load_table, triggers_of
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TargetReport:
+    """What a connection test found. problems: sentences; empty when all is well."""
+
+    version: str
+    problems: list[str]
+    facts: Mapping[str, Any]
+
+
+def inspect_target(dsn: Dsn) -> TargetReport:
+    """Connect and look; never raises for a server that is down, refuses or does not fit."""
+    try:
+        require_supported_server(dsn)
+        session = Session(dsn, "inspect", "")
+    except EngineError as error:
+        return TargetReport("", [str(error)], {})
+    except MySQLdb.Error as error:
+        return TargetReport("", [f"The server could not be asked: {server_text(error)}."], {})
+    try:
+        facts = server.read_facts(session)
+        problems = server.server_problems(facts)
+        problems += server.missing_privileges(session, dsn.database)
+        return TargetReport(facts.version_text, problems, dict(facts.variables))
+    except EngineError as error:
+        return TargetReport("", [str(error)], {})
+    except MySQLdb.Error as error:
+        return TargetReport("", [f"The server could not be asked: {server_text(error)}."], {})
+    finally:
+        session.close()
+
+
+def require_supported_server(dsn: Dsn) -> None:
+    """Raise RefusedError or TransientError when this server can be no target at all.
+
+    Asked on a bare connection: MariaDB does not know some of a Session's settings.
+    """
+    connection = connect(dsn)
+    try:
+        connection.query("SELECT VERSION(), @@version_comment")
+        version_text, comment = connection.store_result().fetch_row(maxrows=1)[0]
+    finally:
+        connection.close()
+    facts = server.facts_from(str(version_text), str(comment), ())
+    if facts.mariadb or facts.version < server.OLDEST_VERSION:
+        raise RefusedError(server.server_problems(facts)[:1])
+
+
+def check(session: Session, statement: Statement, facts: ServerFacts) -> Table:
+    """Look at server, account and table; returns the table.
+
+    Raises RefusedError with every problem found.
+    """
+    names = statement.names
+    problems = server.server_problems(facts)
+    problems += server.missing_privileges(session, names.schema)
+    table = load_table(session, names.schema, names.table)
+    if table is None:
+        problems.append(
+            f"There is no table {names.schema}.{names.table} (or this account may not see it). "
+            f"Check the name and the target's schema."
+        )
+        raise RefusedError(problems)
+    problems += _table_problems(session, statement, table)
+    if problems:
+        raise RefusedError(problems)
+    return table
+
+
+def _table_problems(session: Session, statement: Statement, table: Table) -> list[str]:
+    names = statement.names
+    if table.kind != "BASE TABLE":
+        return [f"{names.table} is a view: only tables can be migrated."]
+    problems = []
+    if table.engine.lower() != "innodb":
+        problems.append(
+            f"{names.table} is stored by {table.engine}: only InnoDB tables can be read without "
+            f"locks. Convert it first (ALTER TABLE … ENGINE=InnoDB, in a maintenance window)."
+        )
+    triggers = triggers_of(session, names.schema, names.table)
+    if triggers:
+        problems.append(
+            f"{names.table} has triggers ({', '.join(triggers)}), which would be lost in the swap. "
+            f"Drop them first and create them again afterwards."
+        )
+    keys = foreign_keys_of(session, names.schema, names.table)
+    if keys:
+        problems.append(
+            f"{names.table} is part of foreign keys ({', '.join(keys)}), which would go on pointing "
+            f"at the old table. Drop them first."
+        )
+    usable = mapping.usable_keys(table)
+    if not usable:
+        problems.append(mapping.no_key_reason(table))
+    elif all(
+        any(name.lower() in statement.dropped_columns for name in index.columns)
+        for index in usable
+    ):
+        problems.append(
+            f"The statement drops a column of the only usable key of {names.table}. "
+            f"Add another unique key without NULLs first."
+        )
+    return problems
+
+
+def inspect_table(dsn: Dsn, statement: str) -> list[str]:
+    """What stands in the way of a statement on its table, as sentences; never raises for a server
+    that is down or refuses. Nothing is changed."""
+    try:
+        parsed = parse_statement(statement, dsn.database)
+        require_supported_server(dsn)
+        session = Session(dsn, "inspect", "")
+    except RefusedError as error:
+        return error.reasons
+    except EngineError as error:
+        return [str(error)]
+    try:
+        check(session, parsed, server.read_facts(session))
+    except RefusedError as error:
+        return error.reasons
+    except (EngineError, MySQLdb.Error) as error:
+        return [f"The server could not be asked: {server_text(error)}."]
+    finally:
+        session.close()
+    return []

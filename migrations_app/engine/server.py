@@ -1,0 +1,150 @@
+"""What a server is, how it is set, and what an account may do there."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import os
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import MySQLdb
+
+from migrations_app.engine.session import Session
+
+OLDEST_VERSION = (8, 0, 19)
+_VARIABLES = (
+    "gtid_mode", "log_bin", "binlog_format", "binlog_order_commits", "binlog_row_image",
+    "lower_case_table_names", "server_uuid", "innodb_ddl_buffer_size", "datadir",
+    "super_read_only", "read_only", "explicit_defaults_for_timestamp",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """A server's version and the settings that matter here, all as text in ``variables``."""
+
+    version_text: str
+    version: tuple[int, int, int]
+    mariadb: bool
+    variables: dict[str, str]
+
+    @property
+    def uses_gtid(self) -> bool:
+        return self.variables.get("gtid_mode", "").upper() == "ON"
+
+    @property
+    def cores(self) -> int:
+        """Cores of the server, as far as known: the machine's own when it is this one, else 8."""
+        if os.path.isdir(self.variables.get("datadir", "") or "/nonexistent"):
+            return os.cpu_count() or 8
+        return 8
+
+
+def read_facts(session: Session) -> ServerFacts:
+    version_text, comment = session.query_one("SELECT VERSION(), @@version_comment")
+    names = ", ".join(f"'{name}'" for name in _VARIABLES)
+    rows = session.query(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
+    return facts_from(str(version_text), str(comment), rows)
+
+
+def facts_from(version_text: str, comment: str, rows: Iterable[tuple[Any, ...]]) -> ServerFacts:
+    numbers = [int(number) for number in re.findall(r"\d+", version_text)[:3]]
+    numbers += [0] * (3 - len(numbers))
+    return ServerFacts(
+        version_text=version_text,
+        version=(numbers[0], numbers[1], numbers[2]),
+        mariadb="mariadb" in (version_text + comment).lower(),
+        variables={str(name): str(value) for name, value in rows},
+    )
+
+
+def server_problems(facts: ServerFacts) -> list[str]:
+    """What keeps this server from being migrated on, each with its way out."""
+    if facts.mariadb:
+        return [
+            f"This is MariaDB ({facts.version_text}). Only MySQL 8.0.19 up to 9.x is supported: "
+            f"MariaDB's binary log and GTIDs are different."
+        ]
+    problems = []
+    if facts.version < OLDEST_VERSION:
+        problems.append(
+            f"The server is MySQL {facts.version_text}; 8.0.19 or newer is needed "
+            f"(older ones cannot swap tables under a lock)."
+        )
+    if facts.variables.get("log_bin") != "ON":
+        problems.append("The server writes no binary log: start it with log-bin.")
+    if facts.variables.get("binlog_format", "ROW") != "ROW":
+        problems.append(
+            f"binlog_format is {facts.variables['binlog_format']}: set it to ROW "
+            f"(SET PERSIST binlog_format = 'ROW', then let the application reconnect)."
+        )
+    if not facts.uses_gtid and facts.variables.get("binlog_order_commits") == "OFF":
+        problems.append(
+            "binlog_order_commits is OFF and GTIDs are not in use: changes could become visible "
+            "in another order than logged. Set binlog_order_commits = ON, or gtid_mode = ON."
+        )
+    if facts.variables.get("super_read_only") == "ON" or facts.variables.get("read_only") == "ON":
+        problems.append("The server is read-only: point the target at the primary.")
+    return problems
+
+
+_TABLE_PRIVILEGES = (
+    "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "INDEX", "LOCK TABLES",
+)  # fmt: skip
+_GLOBAL_PRIVILEGES = ("REPLICATION SLAVE", "REPLICATION CLIENT")
+_GRANT = re.compile(r"GRANT (?P<what>.+?) ON (?P<where>\S+|`.*`\.\S+) TO ", re.DOTALL)
+
+
+def missing_privileges(session: Session, schema: str) -> list[str]:
+    """The privileges the session's account lacks, one sentence with the GRANT for each kind."""
+    everywhere, here = _granted(session, schema)
+    account = str(session.query_one("SELECT CURRENT_USER()")[0])
+    user, _, host = account.rpartition("@")
+    problems = []
+    lacking = [p for p in _GLOBAL_PRIVILEGES if not {p, "ALL PRIVILEGES"} & everywhere]
+    if lacking:
+        problems.append(
+            f"The account {account} lacks {', '.join(lacking)}, needed to read the binary log: "
+            f"GRANT {', '.join(lacking)} ON *.* TO '{user}'@'{host}'."
+        )
+    lacking = [p for p in _TABLE_PRIVILEGES if not {p, "ALL PRIVILEGES"} & (here | everywhere)]
+    if lacking:
+        problems.append(
+            f"The account {account} lacks {', '.join(lacking)} on {schema}: "
+            f"GRANT {', '.join(lacking)} ON `{schema}`.* TO '{user}'@'{host}'."
+        )
+    return problems
+
+
+def _granted(session: Session, schema: str) -> tuple[set[str], set[str]]:
+    """Privileges granted everywhere, and those granted on the schema."""
+    roles = str(session.query_one("SELECT CURRENT_ROLE()")[0])
+    using = "" if roles == "NONE" else f" FOR CURRENT_USER() USING {roles}"
+    try:
+        rows = session.query(f"SHOW GRANTS{using}")
+    except MySQLdb.Error:
+        rows = session.query("SHOW GRANTS")
+    everywhere: set[str] = set()
+    here: set[str] = set()
+    for (text,) in rows:
+        match = _GRANT.match(str(text))
+        if match is None:
+            continue
+        privileges = {part.strip().upper() for part in match["what"].split(",")}
+        scope = match["where"].replace("`", "")
+        if scope == "*.*":
+            everywhere |= privileges
+        elif scope.endswith(".*") and _covers(scope.removesuffix(".*"), schema):
+            here |= privileges
+    return everywhere, here
+
+
+def _covers(pattern: str, schema: str) -> bool:
+    """Whether a schema name of a GRANT, which may hold SQL wildcards, covers a schema."""
+    if pattern.replace("\\", "") == schema:
+        return True
+    translated = pattern.replace("\\_", "\0").replace("\\%", "\1")
+    translated = re.sub(r"([\[\]*?])", r"[\1]", translated).replace("_", "?").replace("%", "*")
+    return fnmatch.fnmatchcase(schema, translated.replace("\0", "_").replace("\1", "%"))

@@ -1,0 +1,121 @@
+"""The shadow table: made, compared, relieved of its secondary indexes, given them back, dropped."""
+
+from __future__ import annotations
+
+import contextlib
+
+import MySQLdb
+
+from migrations_app.engine.errors import FailedError, RefusedError
+from migrations_app.engine.mapping import Mapping, map_tables
+from migrations_app.engine.names import TableNames, quote
+from migrations_app.engine.options import DeferIndexes, Options
+from migrations_app.engine.session import Session, server_text
+from migrations_app.engine.statement import Statement
+from migrations_app.engine.table import Index, Table, load_table
+
+# Below this size building indexes later costs more round trips than it saves.
+_DEFER_FROM_ROWS = 200_000
+_DDL_BUFFER_BYTES = 256 * 1024 * 1024
+_DDL_THREADS = 4
+
+
+def create(session: Session, statement: Statement, source: Table) -> Table:
+    """Make the shadow table: the source's definition with the ALTER applied.
+
+    Raises RefusedError with the server's words when it does not accept the ALTER; nothing of
+    ours is left then.
+    """
+    names = statement.names
+    session.query(f"CREATE TABLE {names.shadow_sql} LIKE {names.source_sql}")
+    try:
+        session.query(statement.alter(names.shadow_sql))
+    except MySQLdb.Error as error:
+        drop(session, names)
+        raise RefusedError(
+            f"The server does not accept the change: {server_text(error)}. "
+            f"Correct the statement; {names.table} is as it was."
+        ) from error
+    if source.auto_increment:
+        _keep_auto_increment(session, statement, source.auto_increment)
+    return load(session, names)
+
+
+def _keep_auto_increment(session: Session, statement: Statement, value: int) -> None:
+    """New rows go on counting where the old table does, unless the statement says otherwise."""
+    names = statement.names
+    if any("AUTO_INCREMENT" in clause.words[:1] for clause in statement.clauses):
+        return
+    # The column may have lost its AUTO_INCREMENT: then there is nothing to keep.
+    with contextlib.suppress(MySQLdb.Error):
+        session.query(f"ALTER TABLE {names.shadow_sql} AUTO_INCREMENT = {value}")
+
+
+def load(session: Session, names: TableNames) -> Table:
+    table = load_table(session, names.schema, names.shadow)
+    if table is None:
+        raise FailedError(f"The shadow table {names.shadow} has disappeared; run it again.")
+    return table
+
+
+def drop(session: Session, names: TableNames) -> None:
+    session.query(f"DROP TABLE IF EXISTS {names.shadow_sql}")
+
+
+def deferrable(mapping: Mapping, options: Options) -> tuple[Index, ...]:
+    """The indexes to build after the copy: non-unique secondary ones, when it pays."""
+    if options.defer_indexes is DeferIndexes.OFF:
+        return ()
+    if options.defer_indexes is DeferIndexes.AUTO and (
+        options.replica_dsns or mapping.source.rows < _DEFER_FROM_ROWS
+    ):
+        # The build is one long statement: replicas with a lag limit would fall behind it.
+        return ()
+    auto_columns = {
+        column.name.lower()
+        for column in mapping.shadow.columns
+        if "auto_increment" in str(column.facts["EXTRA"]).lower()
+    }
+    return tuple(
+        index
+        for index in mapping.shadow.indexes
+        if not index.unique
+        and index.kind == "BTREE"
+        and index.definition
+        # An AUTO_INCREMENT column must stay the first column of some index.
+        and index.columns[0].lower() not in auto_columns
+    )
+
+
+def drop_indexes(session: Session, names: TableNames, indexes: tuple[Index, ...]) -> None:
+    """Drop indexes of the (empty) shadow table."""
+    clauses = ", ".join(f"DROP INDEX {quote(index.name)}" for index in indexes)
+    session.query(f"ALTER TABLE {names.shadow_sql} {clauses}")
+
+
+def restore_indexes(session: Session, names: TableNames, definitions: tuple[str, ...]) -> list[str]:
+    """Build those of the indexes that are not there yet, in one statement; returns them.
+
+    A run that was killed during the build may have finished it: so look first.
+    """
+    present = {index.definition for index in load(session, names).indexes}
+    missing = [definition for definition in definitions if definition not in present]
+    if missing:
+        for setting in (
+            f"innodb_ddl_buffer_size = {_DDL_BUFFER_BYTES}",
+            f"innodb_ddl_threads = {_DDL_THREADS}",
+            f"innodb_parallel_read_threads = {_DDL_THREADS}",
+        ):
+            # Servers before 8.0.27 do not have all of them.
+            with contextlib.suppress(MySQLdb.Error):
+                session.query(f"SET SESSION {setting}")
+        clauses = ", ".join(f"ADD {definition}" for definition in missing)
+        session.query(
+            f"ALTER TABLE {names.shadow_sql} {clauses}, ALGORITHM=INPLACE, LOCK=NONE"
+        )
+    return missing
+
+
+def mapping_of(session: Session, statement: Statement, source: Table) -> Mapping:
+    """How the source's columns live on in the shadow table as it is now."""
+    return map_tables(statement, source, load(session, statement.names))

@@ -1,0 +1,284 @@
+"""Reading a schema-change statement: only as far as the engine needs; the server judges the rest.
+
+sqlglot's MySQL tokenizer finds strings, comments and identifiers. On its tokens this module
+finds the table, splits the clauses, and notes renames, added and dropped columns.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from sqlglot.dialects.mysql import MySQL
+from sqlglot.errors import TokenError
+from sqlglot.tokens import Token, TokenType
+
+from migrations_app.engine.errors import RefusedError
+from migrations_app.engine.names import TableNames
+
+_NOT_COLUMNS = {
+    "INDEX", "KEY", "CONSTRAINT", "PRIMARY", "UNIQUE", "FULLTEXT", "SPATIAL", "FOREIGN", "CHECK",
+    "PARTITION",
+}  # fmt: skip
+_USAGE = "Write one ALTER TABLE (or CREATE INDEX, DROP INDEX) statement."
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Clause:
+    """One comma-separated part of an ALTER TABLE, comments left out.
+
+    words: its first words in upper case, identifiers as ``""``, enough to tell what it does.
+    """
+
+    sql: str
+    words: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Statement:
+    """A parsed statement.
+
+    sql: as the person wrote it; normalized: without comments and needless space, for comparing
+    two statements; names: the table and what belongs to it; alter_clauses: what follows the
+    table's name in the ALTER TABLE; renamed_columns: old name (lower case) → new name;
+    dropped_columns: names in lower case.
+    """
+
+    sql: str
+    normalized: str
+    names: TableNames
+    alter_clauses: str
+    clauses: tuple[Clause, ...]
+    renamed_columns: dict[str, str]
+    dropped_columns: frozenset[str]
+
+    @property
+    def schema(self) -> str:
+        return self.names.schema
+
+    @property
+    def table(self) -> str:
+        return self.names.table
+
+    def alter(self, table_sql: str, suffix: str = "") -> str:
+        """The ALTER TABLE for another table name, e.g. the shadow table's, as SQL."""
+        separator = ", " if suffix and self.alter_clauses else " "
+        return f"ALTER TABLE {table_sql} {self.alter_clauses}{separator}{suffix}".rstrip()
+
+
+class _Reader:
+    """A cursor over tokens."""
+
+    def __init__(self, sql: str, tokens: Sequence[Token]) -> None:
+        self.sql = sql
+        self.tokens = tokens
+        self.at = 0
+
+    def peek(self) -> Token | None:
+        return self.tokens[self.at] if self.at < len(self.tokens) else None
+
+    def next(self) -> Token:
+        token = self.peek()
+        if token is None:
+            raise RefusedError(f"The statement ends too early. {_USAGE}")
+        self.at += 1
+        return token
+
+    def accept(self, *words: str) -> bool:
+        """Step over these words if they come next."""
+        following = self.tokens[self.at : self.at + len(words)]
+        if tuple(_word(token) for token in following) != words:
+            return False
+        self.at += len(words)
+        return True
+
+    def identifier(self) -> str:
+        token = self.next()
+        if token.token_type in (TokenType.STRING, TokenType.NUMBER, TokenType.SEMICOLON):
+            raise RefusedError(f"A name was expected at {token.text!r}. {_USAGE}")
+        return token.text
+
+    def table_name(self, default_schema: str) -> TableNames:
+        first = self.identifier()
+        token = self.peek()
+        if token is not None and token.token_type is TokenType.DOT:
+            self.next()
+            return TableNames(first, self.identifier())
+        return TableNames(default_schema, first)
+
+
+def _word(token: Token) -> str:
+    """A token as an upper-case keyword; quoted names and strings are never keywords."""
+    if token.token_type in (TokenType.IDENTIFIER, TokenType.STRING):
+        return ""
+    return token.text.upper()
+
+
+def _source(sql: str, tokens: Sequence[Token]) -> str:
+    """The tokens' own text, with one space wherever something stood between two of them."""
+    parts: list[str] = []
+    end = None
+    for token in tokens:
+        if end is not None and token.start > end + 1:
+            parts.append(" ")
+        parts.append(sql[token.start : token.end + 1])
+        end = token.end
+    return "".join(parts)
+
+
+def _tokenize(sql: str) -> list[Token]:
+    try:
+        tokens = MySQL.Tokenizer().tokenize(sql)
+    except (TokenError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise RefusedError(f"The statement could not be read: {reason}. {_USAGE}") from None
+    if any(comment.startswith(("!", "+")) for token in tokens for comment in token.comments):
+        raise RefusedError(
+            "Comments that the server executes (/*! … */ or /*+ … */) are not allowed: "
+            "write what they hold as plain SQL, or leave it out."
+        )
+    while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
+        tokens.pop()
+    if not tokens:
+        raise RefusedError(f"The statement is empty. {_USAGE}")
+    if any(token.token_type is TokenType.SEMICOLON for token in tokens):
+        raise RefusedError("More than one statement was given; submit each one by itself.")
+    return tokens
+
+
+def parse_statement(sql: str, default_schema: str) -> Statement:
+    """Parse one statement on a table of ``default_schema`` (or of the schema it names).
+
+    Raises RefusedError, in words for the person who wrote it.
+    """
+    tokens = _tokenize(sql)
+    reader = _Reader(sql, tokens)
+    if reader.accept("ALTER", "TABLE"):
+        table_names = reader.table_name(default_schema)
+        clause_tokens = tokens[reader.at :]
+        clauses_sql = _source(sql, clause_tokens)
+    else:
+        table_names, clauses_sql = _as_alter(reader, default_schema)
+        clause_tokens = _tokenize(clauses_sql)
+        sql_of_clauses = clauses_sql
+        return _statement(sql, tokens, table_names, sql_of_clauses, clause_tokens)
+    if not clause_tokens:
+        raise RefusedError(f"The ALTER TABLE of {table_names.table!r} changes nothing. {_USAGE}")
+    return _statement(sql, tokens, table_names, clauses_sql, _tokenize(clauses_sql))
+
+
+def _as_alter(reader: _Reader, default_schema: str) -> tuple[TableNames, str]:
+    """CREATE INDEX and DROP INDEX, rewritten as the ALTER TABLE clauses they stand for."""
+    if reader.accept("DROP", "INDEX"):
+        index = reader.next()
+        if not reader.accept("ON"):
+            raise RefusedError(f"DROP INDEX must say ON which table. {_USAGE}")
+        table_names = reader.table_name(default_schema)
+        rest = _source(reader.sql, reader.tokens[reader.at :])
+        return table_names, f"DROP INDEX {_source(reader.sql, [index])}{', ' if rest else ''}{rest}"
+    if reader.accept("CREATE"):
+        kind = next((k for k in ("UNIQUE", "FULLTEXT", "SPATIAL") if reader.accept(k)), "")
+        if reader.accept("INDEX"):
+            named_from = reader.at
+            while (token := reader.peek()) is not None and _word(token) != "ON":
+                reader.next()
+            name = _source(reader.sql, reader.tokens[named_from : reader.at])
+            if not reader.accept("ON"):
+                raise RefusedError(f"CREATE INDEX must say ON which table. {_USAGE}")
+            table_names = reader.table_name(default_schema)
+            rest = _source(reader.sql, reader.tokens[reader.at :])
+            return table_names, f"ADD {kind + ' ' if kind else ''}INDEX {name} {rest}"
+    first = _source(reader.sql, reader.tokens[:2])
+    raise RefusedError(f"This is not a statement for here: it begins with {first!r}. {_USAGE}")
+
+
+def _statement(
+    sql: str, tokens: Sequence[Token], names: TableNames, clauses_sql: str, clause_tokens: list[Token]
+) -> Statement:
+    _refuse_long_names(names)
+    groups = _split_at_commas(clause_tokens)
+    clauses = tuple(
+        Clause(_source(clauses_sql, group), tuple(_word(token) for token in group[:6]))
+        for group in groups
+    )
+    problems = [problem for clause in clauses if (problem := _refusal(clause))]
+    if problems:
+        raise RefusedError(problems)
+    renamed: dict[str, str] = {}
+    dropped: set[str] = set()
+    for group in groups:
+        _note_columns(group, renamed, dropped)
+    return Statement(
+        sql=sql.strip(),
+        normalized=_source(sql, tokens),
+        names=names,
+        alter_clauses=clauses_sql,
+        clauses=clauses,
+        renamed_columns=renamed,
+        dropped_columns=frozenset(dropped),
+    )
+
+
+def _refuse_long_names(names: TableNames) -> None:
+    for name in (names.schema, names.table):
+        if not name or len(name) > 64:
+            raise RefusedError(f"{name!r} is not a name that MySQL accepts (1 to 64 characters).")
+
+
+def _split_at_commas(tokens: Sequence[Token]) -> list[list[Token]]:
+    groups: list[list[Token]] = [[]]
+    depth = 0
+    for token in tokens:
+        if token.token_type is TokenType.L_PAREN:
+            depth += 1
+        elif token.token_type is TokenType.R_PAREN:
+            depth -= 1
+        if token.token_type is TokenType.COMMA and depth == 0:
+            groups.append([])
+        else:
+            groups[-1].append(token)
+    if depth != 0:
+        raise RefusedError("The parentheses of the statement do not match.")
+    if any(not group for group in groups):
+        raise RefusedError("There is a comma in the statement with nothing behind or before it.")
+    return groups
+
+
+def _refusal(clause: Clause) -> str:
+    """Why a clause cannot be part of an online change, or ""."""
+    words = clause.words
+    match words[0]:
+        case "ALGORITHM" | "LOCK":
+            return (
+                f"Leave out {clause.sql!r}: how the change is made is decided here "
+                f"(instant where the server can, else an online copy)."
+            )
+        case "RENAME" if words[1:2] not in (("COLUMN",), ("INDEX",), ("KEY",)):
+            return (
+                "Renaming the table is not possible here: run RENAME TABLE by itself, "
+                "once the application is ready for it."
+            )
+        case "DISCARD" | "IMPORT" | "EXCHANGE" | "ENABLE" | "DISABLE" | "TRUNCATE":
+            return f"{clause.sql!r} is not a change of shape that can be made online by a copy."
+        case _:
+            if "FOREIGN" in words[:4]:
+                return (
+                    f"{clause.sql!r}: foreign keys cannot be carried through the swap of two tables. "
+                    f"Leave the clause out."
+                )
+            return ""
+
+
+def _note_columns(group: Sequence[Token], renamed: dict[str, str], dropped: set[str]) -> None:
+    words = [_word(token) for token in group]
+    if words[0] == "CHANGE":
+        at = 2 if words[1:2] == ["COLUMN"] and len(group) > 3 else 1
+        if len(group) > at + 1:
+            renamed[group[at].text.lower()] = group[at + 1].text
+    elif words[:2] == ["RENAME", "COLUMN"] and len(group) >= 5:
+        renamed[group[2].text.lower()] = group[4].text
+    elif words[0] == "DROP" and len(group) >= 2:
+        if words[1] == "COLUMN" and len(group) >= 3:
+            dropped.add(group[2].text.lower())
+        elif words[1] not in _NOT_COLUMNS:
+            dropped.add(group[1].text.lower())

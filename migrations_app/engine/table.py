@@ -1,0 +1,171 @@
+"""What information_schema says about a table: columns, indexes, size, and what stands in the way."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from migrations_app.engine.names import TableNames, literal
+from migrations_app.engine.session import Session
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Column:
+    """A column. ``facts`` is its row of information_schema.COLUMNS (upper-case names)."""
+
+    name: str
+    ordinal: int
+    column_type: str
+    data_type: str
+    nullable: bool
+    generated: bool
+    charset: str
+    collation: str
+    facts: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Index:
+    """An index; ``columns`` holds "" for a functional part."""
+
+    name: str
+    unique: bool
+    columns: tuple[str, ...]
+    prefixed: bool
+    kind: str
+    definition: str
+
+    @property
+    def primary(self) -> bool:
+        return self.name == "PRIMARY"
+
+    @property
+    def functional(self) -> bool:
+        return "" in self.columns
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Table:
+    """A table's shape and size (rows and bytes are the server's estimates)."""
+
+    name: str
+    columns: tuple[Column, ...]
+    indexes: tuple[Index, ...]
+    engine: str
+    kind: str
+    rows: int
+    data_bytes: int
+    index_bytes: int
+    auto_increment: int | None
+
+    def column(self, name: str) -> Column | None:
+        wanted = name.lower()
+        return next((column for column in self.columns if column.name.lower() == wanted), None)
+
+    @property
+    def has_unique_secondary(self) -> bool:
+        return any(index.unique and not index.primary for index in self.indexes)
+
+
+def load_table(session: Session, schema: str, name: str) -> Table | None:
+    """Read a table from information_schema; None when it does not exist."""
+    where = f"TABLE_SCHEMA = {literal(schema)} AND TABLE_NAME = {literal(name)}"
+    # The statistics of information_schema.TABLES are cached for a day by default.
+    session.query("SET SESSION information_schema_stats_expiry = 0")
+    facts = session.query_dicts(f"SELECT * FROM information_schema.TABLES WHERE {where}")
+    if not facts:
+        return None
+    rows = session.query_dicts(
+        f"SELECT * FROM information_schema.COLUMNS WHERE {where} ORDER BY ORDINAL_POSITION"
+    )
+    return Table(
+        name=str(facts[0]["TABLE_NAME"]),
+        columns=tuple(_column(row, ordinal) for ordinal, row in enumerate(rows)),
+        indexes=_load_indexes(session, where, rows),
+        engine=str(facts[0]["ENGINE"] or ""),
+        kind=str(facts[0]["TABLE_TYPE"]),
+        rows=int(facts[0]["TABLE_ROWS"] or 0),
+        data_bytes=int(facts[0]["DATA_LENGTH"] or 0),
+        index_bytes=int(facts[0]["INDEX_LENGTH"] or 0),
+        auto_increment=facts[0]["AUTO_INCREMENT"] and int(facts[0]["AUTO_INCREMENT"]),
+    )
+
+
+def _column(row: dict[str, Any], ordinal: int) -> Column:
+    return Column(
+        name=str(row["COLUMN_NAME"]),
+        ordinal=ordinal,
+        column_type=str(row["COLUMN_TYPE"]),
+        data_type=str(row["DATA_TYPE"]).lower(),
+        nullable=row["IS_NULLABLE"] == "YES",
+        generated=bool(row["GENERATION_EXPRESSION"]),
+        charset=str(row["CHARACTER_SET_NAME"] or ""),
+        collation=str(row["COLLATION_NAME"] or ""),
+        facts=row,
+    )
+
+
+def _load_indexes(session: Session, where: str, columns: list[dict[str, Any]]) -> tuple[Index, ...]:
+    rows = session.query_dicts(
+        f"SELECT * FROM information_schema.STATISTICS WHERE {where} ORDER BY INDEX_NAME, SEQ_IN_INDEX"
+    )
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        grouped.setdefault(str(row["INDEX_NAME"]), []).append(row)
+    definitions = _index_definitions(session, rows)
+    return tuple(
+        Index(
+            name=name,
+            unique=not int(parts[0]["NON_UNIQUE"]),
+            columns=tuple(str(part["COLUMN_NAME"] or "") for part in parts),
+            prefixed=any(part["SUB_PART"] is not None for part in parts),
+            kind=str(parts[0]["INDEX_TYPE"]),
+            definition=definitions.get(name, ""),
+        )
+        for name, parts in grouped.items()
+    )
+
+
+def _index_definitions(session: Session, rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Each index's own line of SHOW CREATE TABLE: it alone has every detail (order, prefix,
+    expression, visibility, parser, comment)."""
+    if not rows:
+        return {}
+    names = TableNames(str(rows[0]["TABLE_SCHEMA"]), str(rows[0]["TABLE_NAME"]))
+    lines = show_create_table(session, names.source_sql).splitlines()
+    definitions: dict[str, str] = {}
+    for line in lines:
+        text = line.strip().removesuffix(",")
+        before, key_word, rest = text.partition("KEY `")
+        if key_word and before.strip() in ("", "UNIQUE", "FULLTEXT", "SPATIAL"):
+            name, _, _ = rest.replace("``", "\0").partition("`")
+            definitions[name.replace("\0", "`")] = text
+        elif text.startswith("PRIMARY KEY"):
+            definitions["PRIMARY"] = text
+    return definitions
+
+
+def show_create_table(session: Session, table_sql: str) -> str:
+    return str(session.query_one(f"SHOW CREATE TABLE {table_sql}")[1])
+
+
+def triggers_of(session: Session, schema: str, table: str) -> list[str]:
+    rows = session.query(
+        "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE "
+        f"EVENT_OBJECT_SCHEMA = {literal(schema)} AND EVENT_OBJECT_TABLE = {literal(table)}"
+    )
+    return [str(row[0]) for row in rows]
+
+
+def foreign_keys_of(session: Session, schema: str, table: str) -> list[str]:
+    """Foreign keys in either direction, each as ``schema.table.constraint``."""
+    mine = f"TABLE_SCHEMA = {literal(schema)} AND TABLE_NAME = {literal(table)}"
+    theirs = (
+        f"REFERENCED_TABLE_SCHEMA = {literal(schema)} AND REFERENCED_TABLE_NAME = {literal(table)}"
+    )
+    rows = session.query(
+        "SELECT DISTINCT TABLE_SCHEMA, TABLE_NAME, CONSTRAINT_NAME "
+        "FROM information_schema.KEY_COLUMN_USAGE "
+        f"WHERE REFERENCED_TABLE_NAME IS NOT NULL AND (({mine}) OR ({theirs}))"
+    )
+    return [".".join(str(part) for part in row) for row in rows]

@@ -1,0 +1,115 @@
+"""The key a run walks a table by, as SQL: ranges, key lists, order, and rows read back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+
+from migrations_app.engine.keys import Key, KeyColumn
+from migrations_app.engine.names import quote
+from migrations_app.engine.session import Row
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TableKey:
+    """A unique key without NULLs: the index's name and its columns, in key order."""
+
+    index: str
+    columns: tuple[KeyColumn, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def comparable(self) -> bool:
+        """Whether Python orders keys as the server does."""
+        return all(column.comparable for column in self.columns)
+
+    @property
+    def is_single_integer(self) -> bool:
+        return len(self.columns) == 1 and self.columns[0].data_type in (
+            "tinyint", "smallint", "mediumint", "int", "bigint",
+        )  # fmt: skip
+
+    def renamed(self, index: str, new_names: Mapping[str, str]) -> TableKey:
+        """The same key in the shadow table. new_names: old column name (lower case) → new."""
+        columns = tuple(
+            dataclasses.replace(column, name=new_names.get(column.name.lower(), column.name))
+            for column in self.columns
+        )
+        return TableKey(index, columns)
+
+    @property
+    def force_index(self) -> str:
+        return f"FORCE INDEX ({quote(self.index)})"
+
+    @property
+    def column_list(self) -> str:
+        return ", ".join(quote(name) for name in self.names)
+
+    @property
+    def descending(self) -> str:
+        return ", ".join(f"{quote(name)} DESC" for name in self.names)
+
+    @property
+    def select_list(self) -> str:
+        """Expressions whose row ``parse`` turns into a key."""
+        return ", ".join(column.select_expression(quote(column.name)) for column in self.columns)
+
+    def parse(self, row: Row) -> Key:
+        """A key from the first columns of a row selected by ``select_list``."""
+        return tuple(
+            column.from_server(value) for column, value in zip(self.columns, row, strict=False)
+        )
+
+    def where(self, lower: Key | None, upper: Key | None) -> str:
+        """``lower <= key < upper``; None is unbounded.
+
+        Row constructors are written out, because the server uses no range on
+        ``(a, b) >= (1, 2)``.
+        """
+        parts = []
+        if lower is not None:
+            parts.append(self._beyond(lower, ">", ">="))
+        if upper is not None:
+            parts.append(self._beyond(upper, "<", "<"))
+        return " AND ".join(parts) or "TRUE"
+
+    def _beyond(self, key: Key, strictly: str, at_last: str) -> str:
+        literals = self._literals(key)
+        names = [quote(name) for name in self.names]
+        condition = f"{names[-1]} {at_last} {literals[-1]}"
+        for name, value in zip(reversed(names[:-1]), reversed(literals[:-1]), strict=True):
+            condition = f"({name} {strictly} {value} OR ({name} = {value} AND {condition}))"
+        if len(names) > 1:
+            # Redundant, but it is what the range optimizer gets hold of.
+            condition = f"{names[0]} {strictly}= {literals[0]} AND {condition}"
+        return condition
+
+    def in_list(self, keys: Iterable[Key], qualifier: str = "") -> str:
+        """``key IN (…)``; keys must not be empty."""
+        columns = ", ".join(qualifier + quote(name) for name in self.names)
+        if len(self.columns) == 1:
+            literal = self.columns[0].literal
+            return f"{columns} IN ({', '.join(literal(key[0]) for key in keys)})"
+        rows = ", ".join(f"({', '.join(self._literals(key))})" for key in keys)
+        return f"({columns}) IN ({rows})"
+
+    def _literals(self, key: Key) -> list[str]:
+        return [
+            column.literal(value) for column, value in zip(self.columns, key, strict=True)
+        ]
+
+    def to_texts(self, key: Key) -> list[str]:
+        return [column.to_text(value) for column, value in zip(self.columns, key, strict=True)]
+
+    def from_texts(self, texts: Sequence[str]) -> Key:
+        return tuple(
+            column.from_text(text) for column, text in zip(self.columns, texts, strict=True)
+        )
+
+    def describe(self, key: Key) -> str:
+        """A key for people: ``id=7``, ``(a=1, b=2)``."""
+        parts = [f"{name}={text}" for name, text in zip(self.names, self.to_texts(key), strict=True)]
+        return parts[0] if len(parts) == 1 else f"({', '.join(parts)})"

@@ -1,0 +1,83 @@
+"""What the parts of a copying run share, and how they meet a server that stumbles."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TypeVar
+
+import MySQLdb
+import tenacity
+
+from migrations_app.engine.abort import Abort
+from migrations_app.engine.deltas import DeltaBuffer
+from migrations_app.engine.errors import EngineError, TransientError
+from migrations_app.engine.fence import TableLock
+from migrations_app.engine.mapping import Mapping
+from migrations_app.engine.names import TableNames
+from migrations_app.engine.observer import Event
+from migrations_app.engine.options import Options
+from migrations_app.engine.session import Session, Sessions, is_contention, server_text
+from migrations_app.engine.visibility import Visibility
+
+T = TypeVar("T")
+GIVE_UP_AFTER_SECS = 300
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Work:
+    """One table's migration as its parts see it: who it is, and what they share."""
+
+    names: TableNames
+    mapping: Mapping
+    options: Options
+    threads: int
+    target_chunk_time_secs: float
+    lock_wait_timeout_secs: int
+    sessions: Sessions
+    lock: TableLock
+    deltas: DeltaBuffer
+    visibility: Visibility
+    abort: Abort
+    tell: Callable[[Event], None]
+
+
+def with_retries(abort: Abort, session: Session, attempt: Callable[[], T]) -> T:
+    """Run a whole transaction again after a deadlock, a lock wait or a lost connection.
+
+    attempt must be harmless to repeat. A lost connection is reopened first: the server rolls the
+    old transaction back, or the repetition waits for its row locks. Raises the abort's reason,
+    or the last error after five minutes.
+    """
+
+    def worth_it(error: BaseException) -> bool:
+        return isinstance(error, TransientError) or is_contention(error)
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(worth_it),
+        wait=tenacity.wait_random_exponential(multiplier=0.05, max=5),
+        stop=tenacity.stop_after_delay(GIVE_UP_AFTER_SECS),
+        sleep=abort.wait,
+        reraise=True,
+    )
+
+    def once() -> T:
+        abort.check()
+        if session.lost:
+            session.open()
+        return attempt()
+
+    try:
+        return retrying(once)
+    except MySQLdb.Error as error:
+        # A statement that was interrupted on purpose reports the purpose, not the interruption.
+        abort.check()
+        if is_contention(error):
+            raise TransientError(
+                f"Other sessions kept locking what the run needed for {GIVE_UP_AFTER_SECS} s: "
+                f"{server_text(error)}. Everything up to the last checkpoint was kept."
+            ) from error
+        raise
+    except EngineError:
+        abort.check()
+        raise
