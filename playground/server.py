@@ -1,7 +1,7 @@
 """A private MySQL server for tests, the demo and a developer.
 
-``PrivateServer`` owns a folder, a free port on 127.0.0.1 and a mysqld, and gives all three back when
-it is closed, or when its process dies in any way (see ``guardian``). The server is a real one:
+``PrivateServer`` owns a folder, a free port on 127.0.0.1 and a mysqld, and gives all three back
+when it is closed, or when its process dies in any way (see ``guardian``). The server is a real one:
 ``find_mysqld`` names a MySQL that is installed, or has ``script/mysql-install`` download one.
 
 Durability is the server's default (the log is flushed at every commit): the tests kill servers.
@@ -38,8 +38,8 @@ START_TIMEOUT_SECS = 120
 # a server which is down for a moment finds its port free again.
 PORT_RANGE = range(20_000, 32_000)
 PORT_ATTEMPTS = 5
-# A UNIX socket's path may have 107 bytes; the longest name put below the folder is shorter than 20.
-LONGEST_FOLDER = 80
+# A UNIX socket's path may have 107 bytes; the longest name of one in the folder is mysql.sock.lock.
+LONGEST_FOLDER = 90
 
 Option = str | int | None
 
@@ -234,6 +234,11 @@ class PrivateServer:
         mysqld = find_mysqld()
         if self.folder is None:
             self.folder = make_temporary_folder()
+        if len(os.fsencode(self.folder)) > LONGEST_FOLDER:
+            raise ServerError(
+                f"{self.folder} is too long a path for a UNIX socket in it (at most"
+                f" {LONGEST_FOLDER} bytes). Nothing was started; choose a shorter one."
+            )
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Before the data: from here on the folder is removed whatever happens.
         self._guardian = subprocess.Popen(
@@ -363,6 +368,6 @@ def make_temporary_folder() -> pathlib.Path:
     parent = tempfile.gettempdir()
     return pathlib.Path(
         tempfile.mkdtemp(
-            prefix="spirit-mysql-", dir=parent if len(parent) < LONGEST_FOLDER else "/tmp"
+            prefix="spirit-mysql-", dir=parent if len(parent) < LONGEST_FOLDER - 25 else "/tmp"
         )
     )

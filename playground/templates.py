@@ -1,6 +1,6 @@
 """Initialised data folders, made once and copied for every private server.
 
-``mysqld --initialize-insecure`` takes several seconds; copying what it made takes a fraction of one.
+``mysqld --initialize-insecure`` takes several seconds; copying what it made, a fraction of one.
 There is one template for each server program and each set of options which only initialisation
 can set. They live in the cache folder and may be deleted at any time.
 """
@@ -28,8 +28,8 @@ def cache_folder() -> pathlib.Path:
     given = os.environ.get("SPIRIT_CACHE")
     if given:
         return pathlib.Path(given)
-    parent = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return pathlib.Path(parent) / "spirit-admin"
+    parent = os.environ.get("XDG_CACHE_HOME")
+    return (pathlib.Path(parent) if parent else pathlib.Path.home() / ".cache") / "spirit-admin"
 
 
 def find_or_make(mysqld: str, options: Mapping[str, object]) -> pathlib.Path:
