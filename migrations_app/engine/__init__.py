@@ -13,8 +13,8 @@ A reader's map, in the order of a run:
 - ``begin``, ``resume``, ``checkpoint``, ``direct``, ``shadow``: how a run begins;
 - ``copyrun``: the phases of a copying run, built of ``chunker``, ``copier``, ``shadowwriter``,
   ``applier``, ``throttle``;
-- ``binlog``, ``feed``, ``deltas``, ``visibility``: changes that arrive meanwhile, and the rules that
-  keep them;
+- ``binlog``, ``feed``, ``deltas``, ``visibility``: changes that arrive meanwhile, and the rules
+  that keep them;
 - ``checksum``, ``rowcompare``, ``casting``: the proof;
 - ``cutover``, ``blockers``, ``sentinel``, ``fence``: the swap, and who may make it.
 """
@@ -45,7 +45,7 @@ from migrations_app.engine.options import (
     VolumeSetting,
     volume_setting,
 )
-from migrations_app.engine.preflight import TargetReport, inspect_target, inspect_table
+from migrations_app.engine.preflight import TargetReport, inspect_table, inspect_target
 from migrations_app.engine.statement import Statement, parse_statement
 
 __all__ = [

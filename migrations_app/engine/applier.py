@@ -134,9 +134,7 @@ class Applier:
         if not deltas:
             return
         work = self._work
-        with_retries(
-            work.abort, session, lambda: work.visibility.wait(session, ticket, work.abort)
-        )
+        with_retries(work.abort, session, lambda: work.visibility.wait(session, ticket, work.abort))
         parts = _parts(deltas)
         if len(parts) == 1 or self._workers == 1:
             for part in parts:
@@ -164,6 +162,4 @@ class Applier:
 
 def _parts(deltas: Deltas) -> list[Deltas]:
     items = iter(deltas.items())
-    return [
-        dict(part) for part in iter(lambda: list(itertools.islice(items, KEYS_A_BATCH)), [])
-    ]
+    return [dict(part) for part in iter(lambda: list(itertools.islice(items, KEYS_A_BATCH)), [])]

@@ -53,7 +53,9 @@ def _spared(rows_modified: int, locked_on_purpose: bool) -> str:
     if locked_on_purpose:
         return "it has locked the table on purpose (LOCK TABLES)"
     if rows_modified > _LARGE_TRANSACTION_ROWS:
-        return f"its transaction has changed {rows_modified:,} rows and would take long to roll back"
+        return (
+            f"its transaction has changed {rows_modified:,} rows and would take long to roll back"
+        )
     return ""
 
 

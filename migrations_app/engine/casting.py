@@ -97,7 +97,4 @@ def source_values(pairs: tuple[ColumnPair, ...], qualifier: str = "") -> list[st
 
 
 def shadow_values(pairs: tuple[ColumnPair, ...], qualifier: str = "") -> list[str]:
-    return [
-        comparable_text(pair.target, qualifier + quote(pair.target.name)) for pair in pairs
-    ]
-
+    return [comparable_text(pair.target, qualifier + quote(pair.target.name)) for pair in pairs]

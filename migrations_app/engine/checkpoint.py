@@ -113,7 +113,8 @@ class CheckpointTable:
         """
         try:
             rows = session.query_dicts(
-                f"SELECT * FROM {self._sql} WHERE phase <> '{_MARKER_PHASE}' ORDER BY id DESC LIMIT 1"
+                f"SELECT * FROM {self._sql} WHERE phase <> '{_MARKER_PHASE}' "
+                "ORDER BY id DESC LIMIT 1"
             )
         except MySQLdb.Error as error:
             if error_code(error) == ER_NO_SUCH_TABLE:

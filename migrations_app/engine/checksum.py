@@ -92,7 +92,9 @@ class Checksum:
         """Take over the keys an earlier run left to the cut-over."""
         key = self._work.mapping.source_key
         with self._lock:
-            self._hot = {key.from_texts(texts) for texts in json.loads(watermark_json).get("Hot", ())}
+            self._hot = {
+                key.from_texts(texts) for texts in json.loads(watermark_json).get("Hot", ())
+            }
 
     def _run(self) -> None:
         abort = self._work.abort

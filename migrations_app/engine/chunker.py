@@ -204,12 +204,9 @@ class Chunker:
         return self._upper_by_query(session, lower, size), False
 
     def _upper_by_range(self, session: Session, lower: Key | None, size: int) -> Key | None:
-        if lower is None:
-            begin = self._edge(session, "ASC")
-            if begin is None:
-                return None
-        else:
-            begin = lower[0]
+        begin = self._edge(session, "ASC") if lower is None else lower[0]
+        if begin is None:
+            return None
         assert isinstance(begin, int)
         upper = begin + size
         if self._known_last is None or upper > self._known_last:

@@ -93,9 +93,7 @@ class CopyRun:
         self._chunker = self._make_chunker()
         self._throttle = Throttle(work.sessions, work.options, work.abort, work.tell)
         self._writer = ShadowWriter(work)
-        self._copier = Copier(
-            work, self._chunker, self._writer, self._throttle, plan.rows_copied
-        )
+        self._copier = Copier(work, self._chunker, self._writer, self._throttle, plan.rows_copied)
         self._applier = Applier(work, self._writer, self._copier.pause, self._copier.resume)
         self._checksum = self._make_checksum()
         self._meter = Meter()
@@ -324,7 +322,9 @@ class CopyRun:
         self._reader.stop()
 
 
-def tidy(session: Session, statement: Statement, checkpoints: CheckpointTable, options: Options) -> str:
+def tidy(
+    session: Session, statement: Statement, checkpoints: CheckpointTable, options: Options
+) -> str:
     """After the swap: drop what is not needed any more; returns what was kept, in words."""
     names = statement.names
     kept = ""

@@ -119,9 +119,7 @@ class CutOver:
         with self._applier.paused():
             began = time.monotonic()
             with self._killing_blockers(session):
-                session.query(
-                    f"LOCK TABLES {names.source_sql} WRITE, {names.shadow_sql} WRITE"
-                )
+                session.query(f"LOCK TABLES {names.source_sql} WRITE, {names.shadow_sql} WRITE")
             try:
                 self._feed.wait_for(current_position(session), _STREAM_SECS_UNDER_LOCK)
                 applied = self._apply_rest(session)

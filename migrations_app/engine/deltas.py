@@ -165,7 +165,10 @@ class DeltaBuffer:
         """Forget deltas of the last batch; what was added since it was taken stays."""
         with self._lock:
             for generation in self._generations[:-1]:
-                if len(deltas) >= len(generation.deltas) and deltas.keys() >= generation.deltas.keys():
+                if (
+                    len(deltas) >= len(generation.deltas)
+                    and deltas.keys() >= generation.deltas.keys()
+                ):
                     generation.deltas = {}
                     continue
                 for key in deltas:

@@ -62,7 +62,9 @@ class Dsn:
             tls_mode = TlsMode(query.get("tls", TlsMode.PREFERRED))
         except ValueError:
             modes = ", ".join(TlsMode)
-            raise RefusedError(f"tls={query['tls']} is not a TLS mode; use one of {modes}.") from None
+            raise RefusedError(
+                f"tls={query['tls']} is not a TLS mode; use one of {modes}."
+            ) from None
         return cls(
             host=parts.hostname,
             port=port,

@@ -27,7 +27,7 @@ class EngineError(Exception):
 
 
 class RefusedError(EngineError):
-    """Refused before anything was touched. ``reasons`` holds every reason found, one sentence each."""
+    """Refused before anything was touched. ``reasons``: every reason found, one sentence each."""
 
     def __init__(self, reasons: str | Sequence[str]) -> None:
         self.reasons = [reasons] if isinstance(reasons, str) else list(reasons)

@@ -28,7 +28,7 @@ _SETTLE_SECS = 60
 
 
 class TableLock:
-    """The user-level lock of one table, held on its own connection from ``acquire`` to ``release``."""
+    """The user-level lock of one table, on its own connection from ``acquire`` to ``release``."""
 
     def __init__(self, sessions: Sessions, names: TableNames) -> None:
         self._sessions = sessions

@@ -136,9 +136,7 @@ def no_key_reason(source: Table) -> str:
     )
 
 
-def _new_unique(
-    source: Table, shadow: Table, new_names: dict[str, str]
-) -> tuple[Index, ...]:
+def _new_unique(source: Table, shadow: Table, new_names: dict[str, str]) -> tuple[Index, ...]:
     """Unique indexes that data without duplicates in the source may still violate."""
     vouched = {
         frozenset(new_names.get(name.lower(), "").lower() for name in index.columns)

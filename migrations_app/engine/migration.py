@@ -18,7 +18,14 @@ from migrations_app.engine.copyrun import Calls
 from migrations_app.engine.dsn import Dsn
 from migrations_app.engine.errors import EngineError, SchemaChangedError, StoppedError
 from migrations_app.engine.mainthread import MainThread
-from migrations_app.engine.observer import Event, Observer, Outcome, Phase, SilentObserver
+from migrations_app.engine.observer import (
+    Event,
+    Method,
+    Observer,
+    Outcome,
+    Phase,
+    SilentObserver,
+)
 from migrations_app.engine.options import Options
 from migrations_app.engine.phases import Phases
 from migrations_app.engine.session import Session, Sessions
@@ -73,7 +80,7 @@ class Migration:
             statement = parse_statement(self._sql, self._dsn.database)
             preflight.require_supported_server(self._dsn)
         except (EngineError, MySQLdb.Error) as error:
-            return self._ended(outcomes.of_error(error, outcomes.Method.UNDECIDED))
+            return self._ended(outcomes.of_error(error, Method.UNDECIDED))
         token = f"{statement.names.lock_name}:{self._options.run_token}:{uuid.uuid4().hex}"
         sessions = Sessions(self._dsn, token)
         abort = Abort()
@@ -93,12 +100,12 @@ class Migration:
         phases = Phases(statement, self._options, sessions, abort, calls, tell)
         conductor = Conductor(phases, sessions, observer, abort, main, self._options)
         try:
-            error = conductor.run(stop or threading.Event())
+            ended_by = conductor.run(stop or threading.Event())
         finally:
             sessions.close_all()
-        if error is None:
+        if ended_by is None:
             return self._ended(outcomes.completed(phases.method, phases.kept))
-        return self._ended(outcomes.of_error(error, phases.method))
+        return self._ended(outcomes.of_error(ended_by, phases.method))
 
     def _ended(self, outcome: Outcome) -> Outcome:
         phase, event = outcomes.last_words(outcome)
@@ -133,7 +140,7 @@ class Conductor:
         self._next_interrupt = 0.0
 
     def run(self, stop: StopSignal) -> BaseException | None:
-        """Returns what ended the run, None when the change was made. Raises the observer's error."""
+        """What ended the run, None when the change was made. Raises the observer's error."""
         self._phases.start()
         try:
             while self._phases.busy:
@@ -177,7 +184,7 @@ class Conductor:
             served[0] = self._main.serve(wait_secs)
 
         self._guarded(serve)
-        return served[0] or self._observer_error is not None and not self._main.empty
+        return served[0] or (self._observer_error is not None and not self._main.empty)
 
     def _guarded(self, call: Callable[[], None]) -> None:
         """An exception of the observer ends the run and is kept for the caller."""

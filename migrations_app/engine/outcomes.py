@@ -31,7 +31,7 @@ _KINDS: tuple[tuple[type[EngineError], OutcomeKind], ...] = (
 )
 _DONE = {
     Method.INSTANT: "The server made the change at once (ALGORITHM=INSTANT); no row was copied.",
-    Method.INPLACE: "The server made the change in place; only metadata changed, no row was copied.",
+    Method.INPLACE: "The server made the change in place: metadata only, no row was copied.",
     Method.COPY: "Every row was copied and verified, and the tables were swapped.",
 }
 

@@ -12,8 +12,8 @@ from migrations_app.engine.binlog import PositionLostError
 from migrations_app.engine.checkpoint import CheckpointTable
 from migrations_app.engine.copyrun import Calls, CopyRun, Plan, tidy
 from migrations_app.engine.deltas import DeltaBuffer
-from migrations_app.engine.fence import TableLock
 from migrations_app.engine.feed import Feed
+from migrations_app.engine.fence import TableLock
 from migrations_app.engine.observer import CheckpointRow, Event, Method, Phase, Progress
 from migrations_app.engine.options import Options
 from migrations_app.engine.resume import CheckpointUnusableError

@@ -98,21 +98,20 @@ def _table_problems(session: Session, statement: Statement, table: Table) -> lis
     triggers = triggers_of(session, names.schema, names.table)
     if triggers:
         problems.append(
-            f"{names.table} has triggers ({', '.join(triggers)}), which would be lost in the swap. "
+            f"{names.table} has triggers ({', '.join(triggers)}), which the swap would lose. "
             f"Drop them first and create them again afterwards."
         )
     keys = foreign_keys_of(session, names.schema, names.table)
     if keys:
         problems.append(
-            f"{names.table} is part of foreign keys ({', '.join(keys)}), which would go on pointing "
-            f"at the old table. Drop them first."
+            f"{names.table} is part of foreign keys ({', '.join(keys)}), which would go on "
+            f"pointing at the old table. Drop them first."
         )
     usable = mapping.usable_keys(table)
     if not usable:
         problems.append(mapping.no_key_reason(table))
     elif all(
-        any(name.lower() in statement.dropped_columns for name in index.columns)
-        for index in usable
+        any(name.lower() in statement.dropped_columns for name in index.columns) for index in usable
     ):
         problems.append(
             f"The statement drops a column of the only usable key of {names.table}. "

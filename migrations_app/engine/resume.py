@@ -25,9 +25,11 @@ from migrations_app.engine.table import Table, load_table
 
 
 class CheckpointUnusableError(EngineError):
-    """Definitive: this checkpoint can never be resumed from. row: the checkpoint, if there is one."""
+    """Definitive: nothing can ever be resumed from here. row: the checkpoint, if there is one."""
 
-    def __init__(self, reason: str, row: CheckpointRow | None = None, server_text: str = "") -> None:
+    def __init__(
+        self, reason: str, row: CheckpointRow | None = None, server_text: str = ""
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.row = row
@@ -102,9 +104,7 @@ def look(
     return Found(row, age_secs, position, mapping, watermarks, deferred)
 
 
-def _check_fit(
-    row: CheckpointRow, age_secs: float, statement: Statement, options: Options
-) -> None:
+def _check_fit(row: CheckpointRow, age_secs: float, statement: Statement, options: Options) -> None:
     if row.engine_version != ENGINE_VERSION:
         raise CheckpointUnusableError(
             f"checkpoint {row.id} was written by engine version {row.engine_version or 'unknown'}, "

@@ -89,9 +89,7 @@ class RowComparison:
 
     def _middle(self, session: Session, part: Range) -> Key | None:
         """A key that cuts a range of many rows in two; None for a range of few."""
-        fuller = max(
-            (self.source, self.shadow), key=lambda side: side.total(session, part).rows
-        )
+        fuller = max((self.source, self.shadow), key=lambda side: side.total(session, part).rows)
         rows = fuller.total(session, part).rows
         return fuller.key_at(session, part, rows // 2) if rows > _LIST_ROWS else None
 

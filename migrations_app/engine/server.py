@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import os
+import pathlib
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -37,7 +38,7 @@ class ServerFacts:
     @property
     def cores(self) -> int:
         """Cores of the server, as far as known: the machine's own when it is this one, else 8."""
-        if os.path.isdir(self.variables.get("datadir", "") or "/nonexistent"):
+        if pathlib.Path(self.variables.get("datadir") or "/nonexistent").is_dir():
             return os.cpu_count() or 8
         return 8
 
@@ -63,10 +64,11 @@ def facts_from(version_text: str, comment: str, rows: Iterable[tuple[Any, ...]])
 def server_problems(facts: ServerFacts) -> list[str]:
     """What keeps this server from being migrated on, each with its way out."""
     if facts.mariadb:
-        return [
+        reason = (
             f"This is MariaDB ({facts.version_text}). Only MySQL 8.0.19 up to 9.x is supported: "
             f"MariaDB's binary log and GTIDs are different."
-        ]
+        )
+        return [reason]
     problems = []
     if facts.version < OLDEST_VERSION:
         problems.append(

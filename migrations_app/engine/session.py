@@ -113,7 +113,7 @@ def connection_failure(dsn: Dsn, error: MySQLdb.Error) -> EngineError:
     )
 
 
-def connect(dsn: Dsn, *, database: bool = True) -> MySQLdb.Connection[Any]:
+def connect(dsn: Dsn, *, database: bool = True) -> MySQLdb.Connection:
     """Open a bare connection. Raises RefusedError or TransientError with words for people."""
     arguments: dict[str, Any] = {
         "host": "127.0.0.1" if dsn.host == "localhost" else dsn.host,
@@ -150,7 +150,7 @@ class Session:
         self._dsn = dsn
         self.purpose = purpose
         self._run_token = run_token
-        self._connection: MySQLdb.Connection[Any] | None = None
+        self._connection: MySQLdb.Connection | None = None
         self.id = 0
         self.open()
 
@@ -179,7 +179,7 @@ class Session:
         """Whether the connection is gone; ``open`` brings a new one."""
         return self._connection is None
 
-    def _live(self) -> MySQLdb.Connection[Any]:
+    def _live(self) -> MySQLdb.Connection:
         if self._connection is None:
             raise ServerLostError("The connection is closed.")
         return self._connection
@@ -232,7 +232,9 @@ class Session:
 
     def warnings(self) -> list[tuple[str, int, str]]:
         """(level, code, message) of the last statement's warnings, at most 65 535."""
-        return [(str(level), int(code), str(text)) for level, code, text in self.query("SHOW WARNINGS")]
+        return [
+            (str(level), int(code), str(text)) for level, code, text in self.query("SHOW WARNINGS")
+        ]
 
     @contextlib.contextmanager
     def transaction(self, begin: str = "START TRANSACTION") -> Iterator[None]:

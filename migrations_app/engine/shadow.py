@@ -110,9 +110,7 @@ def restore_indexes(session: Session, names: TableNames, definitions: tuple[str,
             with contextlib.suppress(MySQLdb.Error):
                 session.query(f"SET SESSION {setting}")
         clauses = ", ".join(f"ADD {definition}" for definition in missing)
-        session.query(
-            f"ALTER TABLE {names.shadow_sql} {clauses}, ALGORITHM=INPLACE, LOCK=NONE"
-        )
+        session.query(f"ALTER TABLE {names.shadow_sql} {clauses}, ALGORITHM=INPLACE, LOCK=NONE")
     return missing
 
 

@@ -124,9 +124,13 @@ class ShadowWriter:
         width = len(mapping.source_key.columns)
         same_row = " AND ".join(
             f"b.{quote(source)} = h.{quote(shadow)}"
-            for source, shadow in zip(mapping.source_key.names, mapping.shadow_key.names, strict=True)
+            for source, shadow in zip(
+                mapping.source_key.names, mapping.shadow_key.names, strict=True
+            )
         )
-        other = " OR ".join(f"b.{quote(name)} <> a.{quote(name)}" for name in mapping.source_key.names)
+        other = " OR ".join(
+            f"b.{quote(name)} <> a.{quote(name)}" for name in mapping.source_key.names
+        )
         key_of = [
             ", ".join(
                 column.select_expression(f"{alias}.{quote(column.name)}")
@@ -152,8 +156,8 @@ class ShadowWriter:
             for one, other, value in holders
         )
         raise DataDoesNotFitError(
-            f"The new unique index {index.name!r} cannot hold the data: {examples}. Make the values "
-            f"different (or leave the index out) and submit the change again. "
+            f"The new unique index {index.name!r} cannot hold the data: {examples}. Make the "
+            f"values different (or leave the index out) and submit the change again. "
             f"{self._work.names.table} is as it was.",
             {"index": index.name, "keys": [describe(one) for one, _, _ in holders]},
         )

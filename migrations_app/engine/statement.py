@@ -193,7 +193,11 @@ def _as_alter(reader: _Reader, default_schema: str) -> tuple[TableNames, str]:
 
 
 def _statement(
-    sql: str, tokens: Sequence[Token], names: TableNames, clauses_sql: str, clause_tokens: list[Token]
+    sql: str,
+    tokens: Sequence[Token],
+    names: TableNames,
+    clauses_sql: str,
+    clause_tokens: list[Token],
 ) -> Statement:
     _refuse_long_names(names)
     groups = _split_at_commas(clause_tokens)
@@ -263,8 +267,8 @@ def _refusal(clause: Clause) -> str:
         case _:
             if "FOREIGN" in words[:4]:
                 return (
-                    f"{clause.sql!r}: foreign keys cannot be carried through the swap of two tables. "
-                    f"Leave the clause out."
+                    f"{clause.sql!r}: foreign keys cannot be carried through the swap of two "
+                    f"tables. Leave the clause out."
                 )
             return ""
 

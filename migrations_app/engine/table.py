@@ -1,4 +1,4 @@
-"""What information_schema says about a table: columns, indexes, size, and what stands in the way."""
+"""What information_schema says about a table: columns, indexes, size, and what hinders a copy."""
 
 from __future__ import annotations
 
@@ -107,13 +107,16 @@ def _column(row: dict[str, Any], ordinal: int) -> Column:
 
 def _load_indexes(session: Session, where: str, columns: list[dict[str, Any]]) -> tuple[Index, ...]:
     rows = session.query_dicts(
-        f"SELECT * FROM information_schema.STATISTICS WHERE {where} ORDER BY INDEX_NAME, SEQ_IN_INDEX"
+        f"SELECT * FROM information_schema.STATISTICS WHERE {where} "
+        "ORDER BY INDEX_NAME, SEQ_IN_INDEX"
     )
     grouped: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         grouped.setdefault(str(row["INDEX_NAME"]), []).append(row)
     definitions = _index_definitions(session, rows)
-    return tuple(
+    # As SHOW CREATE TABLE lists them, so that rebuilt indexes keep their order.
+    order = {name: number for number, name in enumerate(definitions)}
+    indexes = tuple(
         Index(
             name=name,
             unique=not int(parts[0]["NON_UNIQUE"]),
@@ -124,6 +127,7 @@ def _load_indexes(session: Session, where: str, columns: list[dict[str, Any]]) -
         )
         for name, parts in grouped.items()
     )
+    return tuple(sorted(indexes, key=lambda index: order.get(index.name, len(order))))
 
 
 def _index_definitions(session: Session, rows: list[dict[str, Any]]) -> dict[str, str]:

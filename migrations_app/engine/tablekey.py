@@ -97,9 +97,7 @@ class TableKey:
         return f"({columns}) IN ({rows})"
 
     def _literals(self, key: Key) -> list[str]:
-        return [
-            column.literal(value) for column, value in zip(self.columns, key, strict=True)
-        ]
+        return [column.literal(value) for column, value in zip(self.columns, key, strict=True)]
 
     def to_texts(self, key: Key) -> list[str]:
         return [column.to_text(value) for column, value in zip(self.columns, key, strict=True)]
@@ -111,5 +109,7 @@ class TableKey:
 
     def describe(self, key: Key) -> str:
         """A key for people: ``id=7``, ``(a=1, b=2)``."""
-        parts = [f"{name}={text}" for name, text in zip(self.names, self.to_texts(key), strict=True)]
+        parts = [
+            f"{name}={text}" for name, text in zip(self.names, self.to_texts(key), strict=True)
+        ]
         return parts[0] if len(parts) == 1 else f"({', '.join(parts)})"

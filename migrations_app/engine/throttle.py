@@ -20,10 +20,12 @@ _LOOK_EVERY_SECS = 1.0
 # The delay of what a replica has not applied yet; 0 when it has applied all it has received.
 _LAG = """
     SELECT COALESCE(MAX(GREATEST(
-        IF(w.APPLYING_TRANSACTION = '' AND w.LAST_APPLIED_TRANSACTION = c.LAST_QUEUED_TRANSACTION, 0,
+        IF(w.APPLYING_TRANSACTION = ''
+               AND w.LAST_APPLIED_TRANSACTION = c.LAST_QUEUED_TRANSACTION, 0,
            TIMESTAMPDIFF(MICROSECOND,
                IF(w.APPLYING_TRANSACTION <> '', w.APPLYING_TRANSACTION_ORIGINAL_COMMIT_TIMESTAMP,
-                  w.LAST_APPLIED_TRANSACTION_ORIGINAL_COMMIT_TIMESTAMP), NOW(6)) / 1000000), 0)), -1),
+                  w.LAST_APPLIED_TRANSACTION_ORIGINAL_COMMIT_TIMESTAMP),
+               NOW(6)) / 1000000), 0)), -1),
         COUNT(*), SUM(c.SERVICE_STATE <> 'ON')
     FROM performance_schema.replication_connection_status c
     LEFT JOIN performance_schema.replication_applier_status_by_worker w USING (CHANNEL_NAME)

@@ -1,0 +1,157 @@
+"""How a run of the engine looks in a terminal: a bar for people, JSON lines for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+import sys
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.progress import (
+    Progress as Bars,
+)
+
+from migrations_app.engine import CheckpointRow, Event, Level, Outcome, Phase, Progress
+
+_PHASE_WORDS = {
+    Phase.SETUP: "Setting up",
+    Phase.COPY_ROWS: "Copying rows",
+    Phase.RESTORE_INDEXES: "Building indexes",
+    Phase.APPLY_CHANGESET: "Applying changes",
+    Phase.ANALYZE_TABLE: "Analyzing",
+    Phase.CHECKSUM: "Verifying rows",
+    Phase.POST_CHECKSUM: "Applying changes",
+    Phase.WAITING_FOR_CUTOVER: "Waiting for the order to swap",
+    Phase.CUT_OVER: "Swapping tables",
+    Phase.COMPLETED: "Completed",
+    Phase.STOPPED: "Stopped",
+    Phase.FAILED: "Failed",
+}
+_COLOURS = {Level.INFO: "", Level.WARNING: "yellow", Level.ERROR: "red"}
+
+
+def eta_words(secs: float | None) -> str:
+    """Seconds as ``1 h 05 min``, ``3 min 20 s``, ``40 s``; ``estimating…`` while unknown."""
+    if secs is None:
+        return "estimating…"
+    whole = int(secs)
+    hours, minutes, seconds = whole // 3600, whole % 3600 // 60, whole % 60
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
+
+
+class JsonObserver:
+    """One JSON object a line on a stream: ``{"type": "event"|"phase"|"progress"|…, …}``."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stdout
+
+    def _write(self, type_: str, data: dict[str, Any]) -> None:
+        line = {"type": type_, "at": dt.datetime.now(dt.UTC).isoformat(), **data}
+        self._stream.write(json.dumps(line, default=str) + "\n")
+        self._stream.flush()
+
+    def phase_changed(self, phase: Phase) -> None:
+        self._write("phase", {"phase": phase.value})
+
+    def progressed(self, progress: Progress) -> None:
+        self._write("progress", dataclasses.asdict(progress))
+
+    def checkpoint_written(self, row: CheckpointRow) -> None:
+        self._write("checkpoint", dataclasses.asdict(row))
+
+    def happened(self, event: Event) -> None:
+        self._write("event", dataclasses.asdict(event))
+
+    def may_cut_over(self) -> bool:
+        return True
+
+    def ended(self, outcome: Outcome) -> None:
+        self._write(
+            "outcome",
+            {
+                "outcome": outcome.kind.value,
+                "message": outcome.message,
+                "method": outcome.method.value,
+                "exit_code": outcome.exit_code,
+                "data": dict(outcome.data),
+            },
+        )
+
+
+class BarObserver:
+    """A progress bar, and a line for each event; plain lines where there is no terminal."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[details]}"),
+            TimeElapsedColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._bar = self._bars.add_task("Setting up", total=1.0, details="")
+
+    def __enter__(self) -> BarObserver:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def phase_changed(self, phase: Phase) -> None:
+        words = _PHASE_WORDS[phase]
+        self._bars.reset(self._bar, description=words, details="")
+        if not self._console.is_terminal:
+            self._console.print(words)
+
+    def progressed(self, progress: Progress) -> None:
+        self._bars.update(
+            self._bar,
+            completed=progress.fraction,
+            description=_PHASE_WORDS[progress.phase],
+            details=_details(progress),
+        )
+
+    def checkpoint_written(self, row: CheckpointRow) -> None:
+        pass
+
+    def happened(self, event: Event) -> None:
+        if event.kind in (Phase.COMPLETED, Phase.STOPPED, Phase.FAILED):
+            return  # the outcome says it
+        self._console.print(event.message, style=_COLOURS[event.level] or None, highlight=False)
+
+    def may_cut_over(self) -> bool:
+        return True
+
+    def ended(self, outcome: Outcome) -> None:
+        good = outcome.exit_code in (0, 3)
+        self._console.print(outcome.message, style=None if good else "red", highlight=False)
+
+
+def _details(progress: Progress) -> str:
+    parts = []
+    if progress.phase in (Phase.COPY_ROWS, Phase.CHECKSUM):
+        rows = progress.rows_copied
+        if progress.phase is Phase.CHECKSUM:
+            rows = progress.rows_checked
+        parts.append(f"{rows:,} of about {progress.rows_total:,} rows")
+        parts.append(f"{progress.rows_per_sec:,.0f}/s")
+        parts.append(f"{eta_words(progress.eta_secs)} left")
+    if progress.deltas_waiting:
+        parts.append(f"{progress.deltas_waiting:,} changes waiting")
+    if progress.throttled:
+        parts.append(f"paused: {progress.throttled}")
+    return " · ".join(parts)

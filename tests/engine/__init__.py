@@ -1,0 +1,1 @@
+"""The engine against a real server: each correctness rule, each way a run can end."""
