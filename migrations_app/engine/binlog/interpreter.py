@@ -1,0 +1,218 @@
+"""From events to the sink: transactions, positions, rows and definitions, in order."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+
+from migrations_app.engine.binlog import events, payload
+from migrations_app.engine.binlog.ddl import changed_tables, first_word
+from migrations_app.engine.binlog.errors import PositionLostError
+from migrations_app.engine.binlog.events import EventType, Header
+from migrations_app.engine.binlog.gtid import GtidSet
+from migrations_app.engine.binlog.position import Position
+from migrations_app.engine.binlog.rows import ROW_EVENTS, KeyRun, RowEvents
+from migrations_app.engine.binlog.sink import Sink, Subscription
+from migrations_app.engine.binlog.taggedgtid import parse_gtid_tagged
+
+logger = logging.getLogger(__name__)
+
+_WRAP = 2**32
+_XA_ENDED = re.compile(r"XA\s+(COMMIT|ROLLBACK)\s+(.*?)(\s+ONE\s+PHASE)?\s*", re.I | re.S)
+# Between BEGIN and COMMIT; they neither change a table nor end the transaction.
+_WITHIN = frozenset({"SAVEPOINT", "RELEASE", "XA"})
+
+
+class Interpreter:
+    """The state of a stream between two events. Used by the reader's thread alone.
+
+    ``delivered`` is the last position that was given to the sink.
+    """
+
+    def __init__(
+        self, start: Position, subscriptions: Sequence[Subscription], sink: Sink, *, use_gtid: bool
+    ) -> None:
+        self._names = [subscription.name for subscription in subscriptions]
+        self._rows = RowEvents(subscriptions)
+        self._sink = sink
+        self._use_gtid = use_gtid
+        self._ignores_case = False
+        self._gtids = GtidSet.parse(start.gtid_set)
+        self.delivered = start
+        self._prepared: dict[str, tuple[Position, list[KeyRun]]] = {}
+        self.stream_opened(ignores_case=False)
+
+    def stream_opened(self, *, ignores_case: bool) -> None:
+        """Forget what an earlier connection left unfinished."""
+        self._ignores_case = ignores_case
+        self._rows.stream_opened(ignores_case=ignores_case)
+        self._checksum_bytes = events.CHECKSUM_BYTES
+        self._file, self._offset = "", 0
+        self._gtid: tuple[str, int, str] | None = None
+        self._in_transaction = False
+        self._in_block = False
+        self._xa_runs: list[KeyRun] | None = None
+        self._begun_at = self.delivered
+
+    @property
+    def restart_position(self) -> Position:
+        """Where a later reader must begin to see everything that is not visible yet.
+
+        Usually ``delivered``; earlier while an XA transaction with rows of ours stays prepared.
+        """
+        positions = [begun_at for begun_at, _ in list(self._prepared.values())]
+        return min(positions, key=lambda at: (at.file, at.offset), default=self.delivered)
+
+    def handle(self, event: bytes) -> None:
+        """Take in one event as it came from the server."""
+        header = events.parse_header(event)
+        kind = header.kind
+        if kind in (EventType.ROTATE, EventType.HEARTBEAT, EventType.HEARTBEAT_V2):
+            event = events.without_checksum_if_valid(event)
+        elif kind == EventType.FORMAT_DESCRIPTION:
+            self._checksum_bytes = events.checksum_bytes_after(event)
+        elif self._checksum_bytes:
+            event = event[: -self._checksum_bytes]
+        if kind == EventType.ROTATE:
+            self._rotate(event, header)
+            return
+        self._advance(header)
+        if kind in (EventType.HEARTBEAT, EventType.PREVIOUS_GTIDS):
+            self._between_transactions()
+        elif kind == EventType.TRANSACTION_PAYLOAD:
+            for inner in payload.inner_events(event):
+                self._interpret(inner, events.parse_header(inner).kind)
+        else:
+            self._interpret(event, kind)
+
+    def _interpret(self, event: bytes, kind: int) -> None:
+        if kind == EventType.TABLE_MAP:
+            self._rows.table_map(event)
+        elif kind in ROW_EVENTS:
+            self._row_event(event, kind)
+        elif kind == EventType.XID:
+            self._end()
+        elif kind == EventType.GTID:
+            uuid, number = events.parse_gtid(event)
+            self._begin((uuid, number, ""))
+        elif kind == EventType.GTID_TAGGED:
+            self._begin(parse_gtid_tagged(event))
+        elif kind == EventType.ANONYMOUS_GTID:
+            self._begin(None)
+        elif kind == EventType.QUERY:
+            self._query(events.parse_query(event))
+        elif kind == EventType.EXECUTE_LOAD_QUERY:
+            self._statement(events.parse_query(event, load_data=True))
+        elif kind == EventType.XA_PREPARE:
+            self._xa_prepared(events.parse_xa_prepare(event))
+        elif kind == EventType.INCIDENT:
+            raise PositionLostError(
+                f"The server noted at {self._file}:{self._offset} that changes are missing from "
+                f"its binary log (an incident event). What was copied cannot be brought up to date."
+            )
+
+    # -- where we are
+
+    def _rotate(self, event: bytes, header: Header) -> None:
+        file, offset = events.parse_rotate(event)
+        self._file, self._offset = file, offset
+        self._rows.forget_ids()
+        # An artificial one only names the file from which the server begins to send, which after
+        # a reconnection with GTIDs is an old one; positions do not go back (see _position).
+        self._between_transactions()
+
+    def _advance(self, header: Header) -> None:
+        """Follow the event's end position, of which the header has only the lower 32 bits."""
+        if not header.log_pos:
+            return
+        offset = self._offset - self._offset % _WRAP + header.log_pos
+        if offset < self._offset and header.kind != EventType.HEARTBEAT:
+            offset += _WRAP
+        self._offset = max(offset, self._offset)
+
+    def _position(self) -> Position:
+        before = self.delivered
+        gtid_set = str(self._gtids) if self._use_gtid else ""
+        if before.reached(self._file, self._offset):
+            return Position(before.file, before.offset, gtid_set)
+        return Position(self._file, self._offset, gtid_set)
+
+    def _between_transactions(self) -> None:
+        if not self._in_transaction and self._file:
+            self.delivered = self._position()
+            self._sink.position_moved(self.delivered)
+
+    # -- transactions
+
+    def _begin(self, gtid: tuple[str, int, str] | None) -> None:
+        self._gtid = gtid
+        self._in_transaction = True
+        self._in_block = False
+        self._xa_runs = None
+        self._begun_at = self.delivered
+        if gtid is None:
+            self._sink.transaction_started("")
+        else:
+            uuid, number, tag = gtid
+            self._sink.transaction_started(f"{uuid}:{tag}:{number}" if tag else f"{uuid}:{number}")
+
+    def _end(self) -> None:
+        if self._gtid is not None:
+            uuid, number, tag = self._gtid
+            self._gtids.add(uuid, number, tag)
+        self._gtid = None
+        self._in_transaction = self._in_block = False
+        self._xa_runs = None
+        self.delivered = self._position()
+        self._sink.transaction_ended(self.delivered)
+
+    def _row_event(self, event: bytes, kind: int) -> None:
+        for run in self._rows.keys(event, kind):
+            if self._xa_runs is not None:
+                self._xa_runs.append(run)
+            self._sink.keys_changed(*run)
+
+    def _query(self, query: events.Query) -> None:
+        verb = first_word(query.sql[:200])
+        if verb == "BEGIN":
+            self._in_block = True
+        elif verb == "COMMIT" or (verb == "ROLLBACK" and " TO " not in query.sql.upper()):
+            self._end()
+        elif verb == "XA" and not self._in_block:
+            self._xa(query.sql)
+        elif verb not in _WITHIN and verb != "ROLLBACK":
+            self._statement(query)
+            if not self._in_block:
+                self._end()
+
+    def _statement(self, query: events.Query) -> None:
+        """A statement that was logged as such: a definition, or a change without row events."""
+        found = changed_tables(
+            query.sql, query.schema, self._names, fold_case=self._ignores_case
+        )
+        for name in found:
+            self._sink.schema_changed(name, query.sql, self._position())
+
+    # -- XA: rows are logged when they are prepared, and become visible when they are committed
+
+    def _xa(self, sql: str) -> None:
+        ended = _XA_ENDED.fullmatch(sql)
+        if ended is None:  # XA START
+            self._in_block = True
+            self._xa_runs = []
+            return
+        _, runs = self._prepared.pop(_normal_xid(ended[2]), (None, []))
+        if ended[1].upper() == "COMMIT":
+            for run in runs:
+                self._sink.keys_changed(*run)
+        self._end()
+
+    def _xa_prepared(self, prepare: events.XaPrepare) -> None:
+        if self._xa_runs and not prepare.one_phase:
+            self._prepared[_normal_xid(prepare.xid)] = (self._begun_at, self._xa_runs)
+        self._end()
+
+
+def _normal_xid(text: str) -> str:
+    return "".join(text.split()).lower()

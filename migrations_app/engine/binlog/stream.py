@@ -1,0 +1,215 @@
+"""The dump connection: opened by mysql-replication, then read packet by packet.
+
+The library asks for checksums, heartbeats and the dump (by file and offset or by GTID set); its
+decoding of events is not used. This module also translates what can go wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import socket
+import ssl
+from typing import Any
+
+import pymysql
+from pymysqlreplication import BinLogStreamReader
+
+from migrations_app.engine.binlog.errors import PositionLostError
+from migrations_app.engine.binlog.events import HEADER_BYTES
+from migrations_app.engine.binlog.position import Position
+from migrations_app.engine.dsn import Dsn, TlsMode
+from migrations_app.engine.errors import EngineError, ServerLostError, TransientError
+
+logger = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_SECS = 10
+FIRST_OFFSET = 4
+# Longer than a reader that is being throttled can leave a packet unread.
+_NET_WRITE_TIMEOUT_SECS = 3600
+# Silence of this many heartbeats means that the network, or the server, is dead.
+_SILENT_HEARTBEATS = 20
+_LEAST_READ_TIMEOUT_SECS = 15
+# COM_BINLOG_DUMP has 32 bits for the offset.
+_MAX_OFFSET = 2**32
+
+ER_ACCESS_DENIED = 1045
+ER_SPECIFIC_ACCESS_DENIED = 1227
+ER_FATAL_READING_BINLOG = 1236
+_REFUSALS = {ER_SPECIFIC_ACCESS_DENIED, ER_FATAL_READING_BINLOG}
+# The same error number is used for conditions that pass or that an administrator can end.
+_PASSING_TROUBLE = re.compile(
+    r"max_allowed_packet|memory allocation|I/O error|same server_(?:uu)?id|log is not open",
+    re.IGNORECASE,
+)
+
+
+class StreamClosedError(Exception):
+    """The connection ended; reading may go on with another one. str() is the reason."""
+
+
+class DumpStream:
+    """One dump connection. ``close`` may be called by any thread, at any time, twice."""
+
+    def __init__(self, dsn: Dsn, *, server_id: int, replica_uuid: str, heartbeat_secs: float) -> None:
+        self._dsn = dsn
+        self._server_id = server_id
+        self._replica_uuid = replica_uuid
+        self._heartbeat_secs = heartbeat_secs
+        self._connection: Any = None
+        self._closed = False
+        self.ignores_case = False
+
+    def open(self, position: Position, *, use_gtid: bool) -> None:
+        """Connect and request the dump. Raises TransientError; PositionLostError comes from read.
+
+        Without GTIDs an offset of 4 GiB or more cannot be requested: the file is then sent from
+        its beginning.
+        """
+        offset = position.offset if position.offset < _MAX_OFFSET else FIRST_OFFSET
+        stream = BinLogStreamReader(
+            connection_settings=self._connection_settings(),
+            server_id=self._server_id,
+            slave_uuid=self._replica_uuid,
+            slave_heartbeat=self._heartbeat_secs,
+            blocking=True,
+            resume_stream=True,
+            log_file=position.file,
+            log_pos=max(offset, FIRST_OFFSET),
+            auto_position=position.gtid_set if use_gtid else None,
+            pymysql_wrapper=self._connect,
+            enable_logging=False,
+        )
+        try:
+            # Its public way to connect is to fetch an event, which would decode it and open a
+            # second connection.
+            stream._BinLogStreamReader__connect_to_stream()
+        except (pymysql.Error, OSError) as error:
+            self.close()
+            raise translated(error, self._dsn) from error
+
+    def read(self) -> bytes:
+        """The next event, header and checksum included.
+
+        Raises StreamClosedError, PositionLostError, TransientError.
+        """
+        try:
+            packet = self._connection._read_packet()
+        except (pymysql.Error, OSError, AttributeError, ValueError) as error:
+            # AttributeError and ValueError: the socket was closed by another thread meanwhile.
+            raise self._read_failure(error) from error
+        data: bytes = packet.get_all_data()
+        if data[:1] != b"\0":
+            raise StreamClosedError("the server ended the stream")
+        if len(data) <= HEADER_BYTES:
+            raise StreamClosedError("the server sent a packet that is not an event")
+        return data[1:]
+
+    def close(self) -> None:
+        """Shut the socket down, which wakes a thread that is reading, and close it."""
+        self._closed = True
+        connection = self._connection
+        if connection is None:
+            return
+        sock = getattr(connection, "_sock", None)
+        if sock is not None:
+            with contextlib.suppress(OSError, ValueError):
+                # Not SSLSocket.shutdown: that one takes the TLS state from under the reader.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        with contextlib.suppress(Exception):
+            connection._force_close()
+
+    def _read_failure(self, error: Exception) -> Exception:
+        if isinstance(error, pymysql.Error) and _code(error) in _REFUSALS:
+            return translated(error, self._dsn)
+        return StreamClosedError(_text(error))
+
+    def _connect(self, **settings: Any) -> Any:
+        connection = pymysql.connect(**settings)
+        self._connection = connection
+        if self._closed:
+            self.close()
+            raise pymysql.err.OperationalError(2013, "closed while connecting")
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT @@lower_case_table_names")
+            self.ignores_case = bool(cursor.fetchone()[0])
+        return connection
+
+    def _connection_settings(self) -> dict[str, Any]:
+        dsn = self._dsn
+        return {
+            "host": "127.0.0.1" if dsn.host == "localhost" else dsn.host,
+            "port": dsn.port,
+            "user": dsn.user,
+            "password": dsn.password,
+            "charset": "utf8mb4",
+            "connect_timeout": CONNECT_TIMEOUT_SECS,
+            "read_timeout": max(
+                _LEAST_READ_TIMEOUT_SECS, self._heartbeat_secs * _SILENT_HEARTBEATS
+            ),
+            "write_timeout": CONNECT_TIMEOUT_SECS,
+            # That this reader knows checksums must be said even when the server writes none now:
+            # older files may have them.
+            "init_command": (
+                "SET @source_binlog_checksum = 'CRC32', @master_binlog_checksum = 'CRC32', "
+                f"SESSION net_write_timeout = {_NET_WRITE_TIMEOUT_SECS}"
+            ),
+            **_tls_settings(dsn),
+        }
+
+
+def _tls_settings(dsn: Dsn) -> dict[str, Any]:
+    mode = dsn.tls_mode
+    if mode is TlsMode.DISABLED:
+        return {"ssl_disabled": True}
+    if mode is TlsMode.PREFERRED:
+        return {}
+    verifies = mode is not TlsMode.REQUIRED
+    context = ssl.create_default_context(cafile=dsn.tls_ca_file or None if verifies else None)
+    # MySQL's own self-made certificates lack the key usage that the strict checks ask for.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.check_hostname = mode is TlsMode.VERIFY_IDENTITY
+    context.verify_mode = ssl.CERT_REQUIRED if verifies else ssl.CERT_NONE
+    return {"ssl": context}
+
+
+def _code(error: BaseException) -> int:
+    code = error.args[0] if error.args else 0
+    return code if isinstance(code, int) else 0
+
+
+def _text(error: BaseException) -> str:
+    if isinstance(error, pymysql.Error) and len(error.args) > 1:
+        return f"{error.args[1]} (error {error.args[0]})"
+    return str(error) or type(error).__name__
+
+
+def translated(error: Exception, dsn: Dsn) -> EngineError:
+    """A failed connection or a refused dump as the engine's error, in words."""
+    code, text = _code(error), _text(error)
+    where = f"{dsn.host}:{dsn.port}"
+    if code == ER_FATAL_READING_BINLOG and not _PASSING_TROUBLE.search(text):
+        return PositionLostError(
+            f"The server at {where} no longer has the binary log from the position the migration "
+            f"would go on from: {text}.",
+            str(error.args[1]),
+        )
+    if code == ER_SPECIFIC_ACCESS_DENIED:
+        return TransientError(
+            f"The account {dsn.user!r} may not read the binary log of {where}: {text}. "
+            f"Grant it REPLICATION SLAVE ON *.* and run the migration again; nothing was lost."
+        )
+    if code == ER_ACCESS_DENIED:
+        return TransientError(
+            f"The server at {where} refused the account {dsn.user!r} for reading the binary log: "
+            f"{text}. Progress was kept; check user and password, and run it again."
+        )
+    if code in (2003, 2006, 2013) or isinstance(error, OSError):
+        return ServerLostError(
+            f"The server at {where} cannot be reached for reading the binary log: {text}. "
+            f"Progress was kept; run it again when the server is up."
+        )
+    return TransientError(
+        f"The binary log of {where} cannot be read: {text}. Progress was kept; run it again."
+    )
