@@ -52,6 +52,25 @@ as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
+# refresh_packages : apt's lists, once in a run, when we may.
+refresh_packages() {
+    if [ -n "${apt_updated:-}" ] || ! have apt-get || ! can_be_root; then return 0; fi
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q update >&2 ||
+        say "apt-get update failed; trying with the package lists that are here."
+    apt_updated=yes
+}
+
+# first_available PACKAGE... : the first that apt could install, else the first.
+first_available() {
+    for package in "$@"; do
+        if have apt-cache && apt-cache policy "$package" | grep -q 'Candidate: [0-9]'; then
+            printf '%s\n' "$package"
+            return
+        fi
+    done
+    printf '%s\n' "$1"
+}
+
 # install_packages WHY PACKAGE... : through apt, or a message with the exact command.
 install_packages() {
     why=$1
@@ -65,11 +84,7 @@ install_packages() {
             "    sudo apt-get update && sudo apt-get install -y --no-install-recommends $*"
     fi
     say "Installing $*"
-    if [ -z "${apt_updated:-}" ]; then
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get -q update >&2 ||
-            say "apt-get update failed; trying with the package lists that are here."
-        apt_updated=yes
-    fi
+    refresh_packages
     as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get -q install -y --no-install-recommends "$@" >&2 ||
         die "apt-get could not install: $*" "Nothing else was changed. Mend that, then run this again."
