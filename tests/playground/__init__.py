@@ -1,0 +1,1 @@
+"""The playground keeps its own promises."""
