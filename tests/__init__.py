@@ -1,0 +1,1 @@
+"""Tests: engine and pages against real servers."""
