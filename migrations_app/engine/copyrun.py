@@ -160,6 +160,10 @@ class CopyRun:
         seen twice.
         """
         position = self._work.deltas.safe_position
+        # A prepared XA transaction pins the log too: its keys come again when it is committed.
+        pinned = self._reader.restart_position
+        if position.reached(pinned.file, pinned.offset):
+            position = pinned
         checksum = self._checksum.watermark_json()
         watermark = self._chunker.watermark()
         return Snapshot(

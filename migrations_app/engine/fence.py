@@ -54,14 +54,14 @@ class TableLock:
         self._session = session
 
     def check(self, session: Session) -> None:
-        """Asked by every writing transaction right before it commits. Raises ServerLostError."""
+        """Asked by every writing transaction right before it commits. Raises TransientError."""
         owner = self._session.id if self._session else 0
         name = literal(self._names.lock_name)
         if session.query_one(f"SELECT IS_USED_LOCK({name})")[0] != owner:
             raise lock_lost()
 
     def keep_alive(self) -> None:
-        """Asked about once a second: notices a lost connection early. Raises ServerLostError."""
+        """Asked about once a second: notices a lost connection early. Raises TransientError."""
         with self._use:
             if self._session is None:
                 return
@@ -77,8 +77,9 @@ class TableLock:
             self._sessions.release(session)
 
 
-def lock_lost() -> ServerLostError:
-    return ServerLostError(
+def lock_lost() -> TransientError:
+    """Not a ServerLostError: those are tried again on a new connection, which must not be."""
+    return TransientError(
         "The connection that holds the table's lock was lost, so this run stopped before its next "
         "write. Everything up to the last checkpoint was kept; run it again."
     )

@@ -18,7 +18,7 @@ from MySQLdb.constants import CLIENT, CR, ER
 
 from migrations_app.engine import names
 from migrations_app.engine.dsn import Dsn, TlsMode
-from migrations_app.engine.errors import EngineError, RefusedError, ServerLostError, TransientError
+from migrations_app.engine.errors import EngineError, RefusedError, ServerLostError
 
 logger = logging.getLogger(__name__)
 
@@ -107,14 +107,14 @@ def connection_failure(dsn: Dsn, error: MySQLdb.Error) -> EngineError:
             f"TLS to {where} failed with mode {dsn.tls_mode}: {server_text(error)}. "
             f"Check the TLS mode and the CA file."
         )
-    return TransientError(
+    return ServerLostError(
         f"The server at {where} cannot be reached: {server_text(error)}. "
         f"Nothing was changed; try again when it is up."
     )
 
 
 def connect(dsn: Dsn, *, database: bool = True) -> MySQLdb.Connection:
-    """Open a bare connection. Raises RefusedError or TransientError with words for people."""
+    """Open a bare connection. Raises RefusedError or ServerLostError with words for people."""
     arguments: dict[str, Any] = {
         "host": "127.0.0.1" if dsn.host == "localhost" else dsn.host,
         "port": dsn.port,

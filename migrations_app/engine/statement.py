@@ -9,9 +9,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from sqlglot import Token, TokenType
 from sqlglot.dialects.mysql import MySQL
 from sqlglot.errors import TokenError
-from sqlglot.tokens import Token, TokenType
 
 from migrations_app.engine.errors import RefusedError
 from migrations_app.engine.names import TableNames
@@ -111,7 +111,8 @@ def _word(token: Token) -> str:
     """A token as an upper-case keyword; quoted names and strings are never keywords."""
     if token.token_type in (TokenType.IDENTIFIER, TokenType.STRING):
         return ""
-    return token.text.upper()
+    # Some pairs (PRIMARY KEY) come as one token: the first word tells.
+    return token.text.upper().partition(" ")[0]
 
 
 def _source(sql: str, tokens: Sequence[Token]) -> str:
@@ -154,17 +155,13 @@ def parse_statement(sql: str, default_schema: str) -> Statement:
     tokens = _tokenize(sql)
     reader = _Reader(sql, tokens)
     if reader.accept("ALTER", "TABLE"):
-        table_names = reader.table_name(default_schema)
-        clause_tokens = tokens[reader.at :]
-        clauses_sql = _source(sql, clause_tokens)
+        names = reader.table_name(default_schema)
+        clauses = _source(sql, tokens[reader.at :])
     else:
-        table_names, clauses_sql = _as_alter(reader, default_schema)
-        clause_tokens = _tokenize(clauses_sql)
-        sql_of_clauses = clauses_sql
-        return _statement(sql, tokens, table_names, sql_of_clauses, clause_tokens)
-    if not clause_tokens:
-        raise RefusedError(f"The ALTER TABLE of {table_names.table!r} changes nothing. {_USAGE}")
-    return _statement(sql, tokens, table_names, clauses_sql, _tokenize(clauses_sql))
+        names, clauses = _as_alter(reader, default_schema)
+    if not clauses:
+        raise RefusedError(f"The ALTER TABLE of {names.table!r} changes nothing. {_USAGE}")
+    return _statement(sql, _source(sql, tokens), names, clauses)
 
 
 def _as_alter(reader: _Reader, default_schema: str) -> tuple[TableNames, str]:
@@ -192,17 +189,13 @@ def _as_alter(reader: _Reader, default_schema: str) -> tuple[TableNames, str]:
     raise RefusedError(f"This is not a statement for here: it begins with {first!r}. {_USAGE}")
 
 
-def _statement(
-    sql: str,
-    tokens: Sequence[Token],
-    names: TableNames,
-    clauses_sql: str,
-    clause_tokens: list[Token],
-) -> Statement:
+def _statement(sql: str, normalized: str, names: TableNames, clauses_sql: str) -> Statement:
     _refuse_long_names(names)
-    groups = _split_at_commas(clause_tokens)
+    # Read in their place: at the beginning of a text, some words would stand for commands.
+    alter = f"ALTER TABLE t {clauses_sql}"
+    groups = _split_at_commas(_tokenize(alter)[3:])
     clauses = tuple(
-        Clause(_source(clauses_sql, group), tuple(_word(token) for token in group[:6]))
+        Clause(_source(alter, group), tuple(_word(token) for token in group[:6]))
         for group in groups
     )
     problems = [problem for clause in clauses if (problem := _refusal(clause))]
@@ -214,7 +207,7 @@ def _statement(
         _note_columns(group, renamed, dropped)
     return Statement(
         sql=sql.strip(),
-        normalized=_source(sql, tokens),
+        normalized=normalized,
         names=names,
         alter_clauses=clauses_sql,
         clauses=clauses,

@@ -11,7 +11,7 @@ import tenacity
 
 from migrations_app.engine.abort import Abort
 from migrations_app.engine.deltas import DeltaBuffer
-from migrations_app.engine.errors import EngineError, TransientError
+from migrations_app.engine.errors import EngineError, ServerLostError, TransientError
 from migrations_app.engine.fence import TableLock
 from migrations_app.engine.mapping import Mapping
 from migrations_app.engine.names import TableNames
@@ -51,7 +51,7 @@ def with_retries(abort: Abort, session: Session, attempt: Callable[[], T]) -> T:
     """
 
     def worth_it(error: BaseException) -> bool:
-        return isinstance(error, TransientError) or is_contention(error)
+        return isinstance(error, ServerLostError) or is_contention(error)
 
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(worth_it),

@@ -21,7 +21,9 @@ from tests.conftest import Schema
 DEADLINE_SECS = 60.0
 
 
-def wait_until(condition: Callable[[], Any], what: str, deadline_secs: float = DEADLINE_SECS) -> Any:
+def wait_until(
+    condition: Callable[[], Any], what: str, deadline_secs: float = DEADLINE_SECS
+) -> Any:
     """Return the condition's first true value; fail, saying what was waited for, at the deadline."""
     deadline = time.monotonic() + deadline_secs
     while time.monotonic() < deadline:
@@ -128,7 +130,7 @@ def migrate(
 
 def make_numbers(schema: Schema, table: str, rows: int, columns: str = "v INT NOT NULL") -> None:
     """A table ``id BIGINT PRIMARY KEY`` and ``columns``; the first column is filled from the id."""
-    first = columns.split()[0]
+    first = columns.split(maxsplit=1)[0]
     schema.execute(f"CREATE TABLE {table} (id BIGINT NOT NULL PRIMARY KEY, {columns})")
     schema.execute(
         f"INSERT INTO {table} (id, {first}) "

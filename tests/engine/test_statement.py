@@ -9,7 +9,9 @@ from migrations_app.engine.names import TableNames
 
 
 def test_table_schema_and_clauses_are_found() -> None:
-    statement = parse_statement("ALTER TABLE `shop`.`or``ders` ADD COLUMN x INT, ADD INDEX (x);", "d")
+    statement = parse_statement(
+        "ALTER TABLE `shop`.`or``ders` ADD COLUMN x INT, ADD INDEX (x);", "d"
+    )
     assert (statement.schema, statement.table) == ("shop", "or`ders")
     assert statement.alter_clauses == "ADD COLUMN x INT, ADD INDEX (x)"
 

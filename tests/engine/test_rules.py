@@ -1,0 +1,308 @@
+"""The rules that make a copy right. Each is shown at work in a race made for it, with the
+checksum's repair off; and the same race, with the rule taken out, goes wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import MySQLdb
+import pytest
+
+from migrations_app.engine import Options, Outcome, OutcomeKind, Phase
+from migrations_app.engine.copier import Copier
+from migrations_app.engine.deltas import DeltaBuffer
+from migrations_app.engine.visibility import Visibility
+from tests.conftest import Schema
+from tests.engine.stepping import ApplierGate, ChunkGate, DeltaWatch
+from tests.engine.support import RunInThread, make_numbers, migrate, rows_of
+
+WIDEN = "ALTER TABLE t MODIFY v BIGINT NOT NULL"
+UNAIDED = Options(repair_differences=False)
+STALL_MS = 3_000
+
+
+@contextlib.contextmanager
+def open_connection(schema: Schema) -> Iterator[MySQLdb.Connection]:
+    dsn = schema.dsn
+    connection = MySQLdb.connect(
+        host=dsn.host,
+        port=dsn.port,
+        user=dsn.user,
+        password=dsn.password,
+        database=schema.name,
+        autocommit=False,
+    )
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextlib.contextmanager
+def semi_sync(schema: Schema) -> Iterator[None]:
+    """Semi-synchronous replication without a replica: the next commit stalls for STALL_MS after
+    it was logged, and before it is visible."""
+    server = schema.server
+    server.execute("INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'")
+    try:
+        server.execute(f"SET GLOBAL rpl_semi_sync_source_timeout = {STALL_MS}")
+        yield
+    finally:
+        server.execute("SET GLOBAL rpl_semi_sync_source_enabled = OFF")
+        server.execute("UNINSTALL PLUGIN rpl_semi_sync_source")
+
+
+def copy_while_a_commit_is_stalled(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Outcome, int]:
+    """Row 1500 is updated above the high watermark; its event comes at once, its commit seconds
+    later, and its chunk is read in between. Returns the outcome and the row's value at the end."""
+    make_numbers(schema, "t", 2_000)
+    gate, watch = ChunkGate(monkeypatch), DeltaWatch(monkeypatch)
+    with semi_sync(schema), RunInThread(schema, WIDEN, UNAIDED) as run:
+        run.wait_for_phase(Phase.COPY_ROWS)
+        gate.held.wait(10)
+        schema.server.execute("SET GLOBAL rpl_semi_sync_source_enabled = ON")
+        update = "UPDATE t SET v = -1 WHERE id = 1500"
+        writer = threading.Thread(target=schema.execute, args=(update,))
+        writer.start()
+        watch.wait_for_key(1500)
+        assert schema.execute("SELECT v FROM t WHERE id = 1500") == [(1500,)], "not stalled"
+        gate.open()
+        outcome = run.outcome()
+        writer.join()
+    return outcome, schema.execute("SELECT v FROM t WHERE id = 1500")[0][0]
+
+
+def test_rule_1_a_row_whose_commit_is_stalled_is_not_lost(
+    any_scheme: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome, value = copy_while_a_commit_is_stalled(any_scheme, monkeypatch)
+    assert outcome.kind is OutcomeKind.COMPLETED, outcome.message
+    assert value == -1
+
+
+def test_without_rule_1_that_row_is_lost(
+    any_scheme: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Visibility, "wait", lambda *_: None)
+    outcome, value = copy_while_a_commit_is_stalled(any_scheme, monkeypatch)
+    assert outcome.kind is not OutcomeKind.COMPLETED or value == 1500
+
+
+def delete_a_row_of_a_chunk_in_flight(schema: Schema, monkeypatch: pytest.MonkeyPatch) -> Outcome:
+    """A chunk has begun to read and waits for a lock on row 100 of the shadow table; row 900 of
+    the same chunk is deleted meanwhile."""
+    make_numbers(schema, "t", 1_000)
+    gate, watch = ChunkGate(monkeypatch), DeltaWatch(monkeypatch)
+    with open_connection(schema) as blocker, RunInThread(schema, WIDEN, UNAIDED) as run:
+        run.wait_for_phase(Phase.COPY_ROWS)
+        blocker.query("INSERT INTO _t_new (id, v) VALUES (100, 0)")
+        gate.open()
+        wait_for_lock_wait(schema)
+        schema.execute("DELETE FROM t WHERE id = 900")
+        watch.wait_for_key(900)
+        watch.wait_for_cycles(2)
+        blocker.rollback()
+        return run.outcome()
+
+
+def wait_for_lock_wait(schema: Schema) -> None:
+    from tests.engine.support import wait_until
+
+    wait_until(
+        lambda: schema.execute("SELECT 1 FROM performance_schema.data_lock_waits LIMIT 1"),
+        "a session that waits for a row lock",
+    )
+
+
+def test_rule_3_a_delta_of_a_chunk_in_flight_waits(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = delete_a_row_of_a_chunk_in_flight(schema, monkeypatch)
+    assert outcome.kind is OutcomeKind.COMPLETED, outcome.message
+    assert schema.execute("SELECT COUNT(*) FROM t WHERE id = 900") == [(0,)]
+
+
+def test_without_rule_3_a_deleted_row_comes_back(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DeltaBuffer, "_applicable", lambda _buffer, deltas: dict(deltas))
+    outcome = delete_a_row_of_a_chunk_in_flight(schema, monkeypatch)
+    assert outcome.kind is OutcomeKind.FAILED
+    assert "id=900" in outcome.message
+
+
+def hand_a_unique_value_on(schema: Schema, monkeypatch: pytest.MonkeyPatch) -> Outcome:
+    """Row 9 was copied with u=9; it gives that value to row 1500, which is above the high
+    watermark and is copied while row 9's delta still waits."""
+    make_numbers(schema, "t", 2_000, "u INT NOT NULL, v INT NOT NULL DEFAULT 0, UNIQUE KEY (u)")
+    gate, watch = ChunkGate(monkeypatch, chunks=1), DeltaWatch(monkeypatch)
+    applier = ApplierGate(monkeypatch)
+    options = Options(repair_differences=False, threads=1)
+    with RunInThread(schema, WIDEN, options) as run:
+        run.wait_for_phase(Phase.COPY_ROWS)
+        assert gate.held.wait(10)
+        schema.execute("UPDATE t SET u = -9 WHERE id = 9")
+        schema.execute("UPDATE t SET u = 9 WHERE id = 1500")
+        watch.wait_for_key(1500)
+        gate.open()
+        run.wait_for_phase(Phase.APPLY_CHANGESET)
+        applier.open()
+        return run.outcome()
+
+
+def test_rule_8_a_row_is_not_left_out_for_a_stale_holder_of_its_unique_value(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = hand_a_unique_value_on(schema, monkeypatch)
+    assert outcome.kind is OutcomeKind.COMPLETED, outcome.message
+    assert schema.execute("SELECT id, u FROM t WHERE id IN (9, 1500) ORDER BY id") == [
+        (9, -9),
+        (1500, 9),
+    ]
+
+
+def test_without_rule_8_that_row_is_missing(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Copier, "_fetch_skipped", lambda *_: None)
+    outcome = hand_a_unique_value_on(schema, monkeypatch)
+    assert outcome.kind is OutcomeKind.FAILED
+    assert "id=1500" in outcome.message
+
+
+def test_rule_7_a_change_of_the_table_by_somebody_else_ends_the_run_and_its_checkpoint(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_numbers(schema, "t", 3_000)
+    gate = ChunkGate(monkeypatch, chunks=1)
+    with RunInThread(schema, WIDEN) as run:
+        run.wait_for_phase(Phase.COPY_ROWS)
+        assert gate.held.wait(10)
+        schema.execute("ALTER TABLE t ADD COLUMN theirs INT")
+        outcome = run.outcome()
+    assert outcome.kind is OutcomeKind.FAILED
+    assert "theirs" in outcome.message
+    monkeypatch.undo()
+    outcome, recorder = migrate(schema, WIDEN)
+    assert outcome.kind is OutcomeKind.COMPLETED, outcome.message
+    assert "fresh_start" in recorder.kinds()
+    assert [column[0] for column in schema.execute("SHOW COLUMNS FROM t")] == ["id", "v", "theirs"]
+
+
+def test_rule_9_a_run_waits_for_what_a_dead_one_has_not_finished(schema: Schema) -> None:
+    """A transaction of a dead run is still open on the shadow table when the next run begins."""
+    make_numbers(schema, "t", 1_000)
+    schema.execute("CREATE TABLE _t_new LIKE t")
+    with open_connection(schema) as dead:
+        dead.query("INSERT INTO _t_new (id, v) VALUES (1, -1)")
+        with RunInThread(schema, WIDEN) as run:
+            waiting = (
+                "SELECT 1 FROM performance_schema.metadata_locks WHERE LOCK_STATUS = 'PENDING'"
+            )
+            from tests.engine.support import wait_until
+
+            wait_until(lambda: schema.execute(waiting), "the run to wait for the dead transaction")
+            assert Phase.COPY_ROWS not in run.recorder.phases
+            dead.commit()
+            outcome = run.outcome()
+    assert outcome.kind is OutcomeKind.COMPLETED, outcome.message
+    assert schema.execute("SELECT v FROM t WHERE id = 1") == [(1,)]
+
+
+def test_rule_9_a_run_whose_lock_is_lost_writes_nothing_more(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_numbers(schema, "t", 3_000)
+    gate = ChunkGate(monkeypatch, chunks=1)
+    # Only the fence may notice, not the look once a second.
+    monkeypatch.setattr("migrations_app.engine.fence.TableLock.keep_alive", lambda _lock: None)
+    with RunInThread(schema, WIDEN) as run:
+        run.wait_for_phase(Phase.COPY_ROWS)
+        assert gate.held.wait(10)
+        before = rows_of(schema, "_t_new")
+        holder = schema.execute(
+            "SELECT OWNER_THREAD_ID FROM performance_schema.metadata_locks "
+            "WHERE OBJECT_TYPE = 'USER LEVEL LOCK' AND OBJECT_NAME LIKE 'spirit:%'"
+        )
+        session_id = schema.execute(
+            "SELECT PROCESSLIST_ID FROM performance_schema.threads WHERE THREAD_ID = %s", *holder[0]
+        )[0][0]
+        schema.execute(f"KILL {session_id}")
+        gate.open()
+        outcome = run.outcome()
+    assert outcome.kind is OutcomeKind.TRANSIENT, outcome.message
+    assert rows_of(schema, "_t_new") == before
+
+
+class TestDeltaBuffer:
+    """Rules 2, 3 and 5 in the buffer itself; positions are plain numbers here."""
+
+    def make(self, **kwargs: Any) -> DeltaBuffer:
+        from migrations_app.engine.binlog import Position
+
+        return DeltaBuffer(Position("b.1", 0), comparable=True, ticket=lambda: 0, **kwargs)
+
+    def test_rule_2_keys_at_or_above_the_high_watermark_are_dropped(self) -> None:
+        buffer = self.make()
+        buffer.raise_high((10,))
+        buffer.add([(9,), (10,), (11,)], deleted=False)
+        assert buffer.waiting == 1
+
+    def test_rule_2_after_a_resume_keys_the_shadow_table_holds_wait(self) -> None:
+        buffer = self.make()
+        buffer.set_keep_upto((20,))
+        buffer.raise_high((10,))
+        buffer.add([(9,), (20,), (21,)], deleted=True)
+        assert buffer.waiting == 2
+
+    def test_rule_3_only_keys_below_the_low_watermark_are_taken(self) -> None:
+        buffer = self.make()
+        buffer.raise_high((10,))
+        buffer.raise_low((5,))
+        buffer.add([(4,), (5,)], deleted=False)
+        assert buffer.take().deltas == {(4,): False}
+
+    def test_rule_5_the_position_stays_before_what_is_not_applied(self) -> None:
+        from migrations_app.engine.binlog import Position
+
+        buffer = self.make()
+        buffer.raise_high((10,))
+        buffer.raise_low((5,))
+        buffer.add([(4,), (7,)], deleted=False)
+        buffer.transaction_ended(Position("b.1", 100))
+        batch = buffer.take()
+        assert buffer.safe_position.offset == 0
+        buffer.applied(batch.deltas)
+        assert buffer.safe_position.offset == 0, "key 7 still waits"
+        buffer.raise_low((8,))
+        buffer.applied(buffer.take().deltas)
+        assert buffer.safe_position.offset == 100
+
+    def test_rule_5_a_generation_closed_within_a_transaction_begins_at_its_start(self) -> None:
+        from migrations_app.engine.binlog import Position
+
+        buffer = self.make()
+        buffer.raise_high((10,))
+        buffer.raise_low((10,))
+        buffer.add([(1,)], deleted=False)
+        buffer.transaction_ended(Position("b.1", 100))
+        buffer.add([(2,)], deleted=False)
+        buffer.applied(buffer.take().deltas)
+        buffer.add([(3,)], deleted=False)
+        buffer.transaction_ended(Position("b.1", 200))
+        assert buffer.safe_position.offset == 100
+
+    def test_a_key_touched_while_its_batch_is_applied_is_not_forgotten(self) -> None:
+        buffer = self.make()
+        buffer.raise_high((10,))
+        buffer.raise_low((10,))
+        buffer.add([(1,)], deleted=False)
+        batch = buffer.take()
+        buffer.add([(1,)], deleted=True)
+        buffer.applied(batch.deltas)
+        assert buffer.take().deltas == {(1,): True}
