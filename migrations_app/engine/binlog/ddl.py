@@ -38,9 +38,8 @@ _TOKEN = re.compile(
 )
 # No table's definition or rows are changed by these, even when they name it.
 _HARMLESS = {
-    ("ANALYZE",), ("OPTIMIZE",), ("REPAIR",), ("CHECK",), ("CHECKSUM",), ("FLUSH",), ("GRANT",),
-    ("REVOKE",), ("SET",), ("BEGIN",), ("COMMIT",), ("ROLLBACK",), ("SAVEPOINT",), ("RELEASE",),
-    ("XA",), ("INSTALL",), ("UNINSTALL",), ("START",), ("BINLOG",),
+    "ANALYZE", "OPTIMIZE", "REPAIR", "CHECK", "CHECKSUM", "FLUSH", "GRANT", "REVOKE", "SET",
+    "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "XA", "INSTALL", "UNINSTALL", "START",
 }  # fmt: skip
 _HARMLESS_OBJECTS = {
     "VIEW", "PROCEDURE", "FUNCTION", "EVENT", "USER", "ROLE", "SERVER", "TABLESPACE", "UNDO",
@@ -61,12 +60,6 @@ def changed_tables(
     fold_case: the server ignores the case of table names (lower_case_table_names is not 0).
     """
     fold: Callable[[str], str] = str.lower if fold_case else str
-    lowered = sql.lower()
-    # Most statements name no watched table at all; a DROP DATABASE names only its schema.
-    if not any(
-        table.lower() in lowered or schema.lower() in lowered for schema, table in watched
-    ) and not default_schema:
-        return []
     tokens = list(_tokens(sql))
     hits = _Statement(tokens, default_schema).targets()
     if hits is None:
@@ -116,7 +109,7 @@ class _Statement:
 
     def targets(self) -> list[TableName] | None:
         verb = self._word()
-        if (verb,) in _HARMLESS:
+        if verb in _HARMLESS:
             return []
         self._at += 1
         if verb == "TRUNCATE":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import re
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from migrations_app.engine.binlog.ddl import changed_tables, first_word
 from migrations_app.engine.binlog.errors import PositionLostError
 from migrations_app.engine.binlog.events import EventType, Header
 from migrations_app.engine.binlog.gtid import GtidSet
-from migrations_app.engine.binlog.position import Position
+from migrations_app.engine.binlog.position import Position, file_number
 from migrations_app.engine.binlog.rows import ROW_EVENTS, KeyRun, RowEvents
 from migrations_app.engine.binlog.sink import Sink, Subscription
 from migrations_app.engine.binlog.taggedgtid import parse_gtid_tagged
@@ -22,6 +23,17 @@ _WRAP = 2**32
 _XA_ENDED = re.compile(r"XA\s+(COMMIT|ROLLBACK)\s+(.*?)(\s+ONE\s+PHASE)?\s*", re.I | re.S)
 # Between BEGIN and COMMIT; they neither change a table nor end the transaction.
 _WITHIN = frozenset({"SAVEPOINT", "RELEASE", "XA"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ServerTraits:
+    """What of the server matters to reading its log.
+
+    ignores_case: it does not tell upper from lower case in table names.
+    """
+
+    uuid: str = ""
+    ignores_case: bool = False
 
 
 class Interpreter:
@@ -37,15 +49,23 @@ class Interpreter:
         self._rows = RowEvents(subscriptions)
         self._sink = sink
         self._use_gtid = use_gtid
-        self._ignores_case = False
         self._gtids = GtidSet.parse(start.gtid_set)
+        self._server_uuid = ""
+        self._coordinates_hold = True
         self.delivered = start
         self._prepared: dict[str, tuple[Position, list[KeyRun]]] = {}
-        self.stream_opened(ignores_case=False)
+        self.stream_opened(ServerTraits(), by_gtid=False)
 
-    def stream_opened(self, *, ignores_case: bool) -> None:
-        """Forget what an earlier connection left unfinished."""
-        self._ignores_case = ignores_case
+    def stream_opened(self, server: ServerTraits, *, by_gtid: bool) -> None:
+        """Forget what an earlier connection left unfinished.
+
+        by_gtid: the dump was requested by GTID set. Then file and offset come from the stream,
+        and may begin anew on a server that was not the one before.
+        """
+        if by_gtid and server.uuid != self._server_uuid:
+            self._coordinates_hold = False
+        self._server_uuid = server.uuid
+        self._ignores_case = ignores_case = server.ignores_case
         self._rows.stream_opened(ignores_case=ignores_case)
         self._checksum_bytes = events.CHECKSUM_BYTES
         self._file, self._offset = "", 0
@@ -62,7 +82,9 @@ class Interpreter:
         Usually ``delivered``; earlier while an XA transaction with rows of ours stays prepared.
         """
         positions = [begun_at for begun_at, _ in list(self._prepared.values())]
-        return min(positions, key=lambda at: (at.file, at.offset), default=self.delivered)
+        return min(
+            positions, key=lambda at: (file_number(at.file), at.offset), default=self.delivered
+        )
 
     def handle(self, event: bytes) -> None:
         """Take in one event as it came from the server."""
@@ -134,8 +156,9 @@ class Interpreter:
     def _position(self) -> Position:
         before = self.delivered
         gtid_set = str(self._gtids) if self._use_gtid else ""
-        if before.reached(self._file, self._offset):
+        if self._coordinates_hold and before.reached(self._file, self._offset):
             return Position(before.file, before.offset, gtid_set)
+        self._coordinates_hold = True
         return Position(self._file, self._offset, gtid_set)
 
     def _between_transactions(self) -> None:
@@ -174,7 +197,7 @@ class Interpreter:
             self._sink.keys_changed(*run)
 
     def _query(self, query: events.Query) -> None:
-        verb = first_word(query.sql[:200])
+        verb = first_word(query.sql)
         if verb == "BEGIN":
             self._in_block = True
         elif verb == "COMMIT" or (verb == "ROLLBACK" and " TO " not in query.sql.upper()):

@@ -1,23 +1,23 @@
-"""Questions to the server about its binary log, asked on an ordinary connection."""
+"""Questions to the server about its binary log, asked on an ordinary session."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import MySQLdb
 
 from migrations_app.engine.binlog.position import Position
 from migrations_app.engine.errors import RefusedError
+from migrations_app.engine.names import literal
+from migrations_app.engine.session import Session, error_code
 
 _ER_PARSE_ERROR = 1064
 
 
-def uses_gtids(cursor: Any) -> bool:
+def uses_gtids(session: Session) -> bool:
     """Whether every transaction of this server has a GTID (gtid_mode=ON)."""
-    return str(_one(cursor, "SELECT @@GLOBAL.gtid_mode")[0]).upper() == "ON"
+    return str(session.query_one("SELECT @@GLOBAL.gtid_mode")[0]).upper() == "ON"
 
 
-def current_position(cursor: Any) -> Position:
+def current_position(session: Session) -> Position:
     """The end of the binary log now; with its GTID set if gtid_mode is ON.
 
     Transactions in front of the file position may not be visible to SELECT yet. The GTID set has
@@ -28,29 +28,27 @@ def current_position(cursor: Any) -> Position:
     """
     # The set first: what commits in between is then delivered twice rather than never.
     gtid_set = ""
-    if uses_gtids(cursor):
-        gtid_set = "".join(str(_one(cursor, "SELECT @@GLOBAL.gtid_executed")[0]).split())
+    if uses_gtids(session):
+        gtid_set = "".join(str(session.query_one("SELECT @@GLOBAL.gtid_executed")[0]).split())
     try:
-        cursor.execute("SHOW BINARY LOG STATUS")
+        rows = session.query("SHOW BINARY LOG STATUS")
     except MySQLdb.Error as error:
-        if error.args[0] != _ER_PARSE_ERROR:
+        if error_code(error) != _ER_PARSE_ERROR:
             raise
-        cursor.execute("SHOW MASTER STATUS")  # before MySQL 8.2
-    row = cursor.fetchone()
-    if not row:
+        rows = session.query("SHOW MASTER STATUS")  # before MySQL 8.2
+    if not rows:
         raise RefusedError(
             "The server writes no binary log, and without it changes cannot be followed. "
             "Start it with log_bin."
         )
-    return Position(str(row[0]), int(row[1]), gtid_set)
+    return Position(str(rows[0][0]), int(rows[0][1]), gtid_set)
 
 
-def why_unavailable(cursor: Any, position: Position, use_gtid: bool) -> str:
+def why_unavailable(session: Session, position: Position, use_gtid: bool) -> str:
     """Why the server cannot send what follows a position; "" when it still can."""
     if use_gtid and position.gtid_set:
-        return _why_set_unavailable(cursor, position.gtid_set)
-    cursor.execute("SHOW BINARY LOGS")
-    sizes = {str(row[0]): int(row[1]) for row in cursor.fetchall()}
+        return _why_set_unavailable(session, position.gtid_set)
+    sizes = {str(row[0]): int(row[1]) for row in session.query("SHOW BINARY LOGS")}
     if position.file not in sizes:
         oldest = next(iter(sizes), "none")
         return (
@@ -65,12 +63,13 @@ def why_unavailable(cursor: Any, position: Position, use_gtid: bool) -> str:
     return ""
 
 
-def _why_set_unavailable(cursor: Any, gtid_set: str) -> str:
-    cursor.execute(
-        "SELECT GTID_SUBTRACT(@@GLOBAL.gtid_purged, %s), GTID_SUBTRACT(%s, @@GLOBAL.gtid_executed)",
-        (gtid_set, gtid_set),
+def _why_set_unavailable(session: Session, gtid_set: str) -> str:
+    wanted = literal(gtid_set)
+    row = session.query_one(
+        f"SELECT GTID_SUBTRACT(@@GLOBAL.gtid_purged, {wanted}), "
+        f"GTID_SUBTRACT({wanted}, @@GLOBAL.gtid_executed)"
     )
-    missing, unknown = ("".join(str(part).split()) for part in cursor.fetchone())
+    missing, unknown = ("".join(str(part).split()) for part in row)
     if missing:
         return (
             f"The server has purged transactions that the migration has not seen yet ({missing}): "
@@ -83,7 +82,3 @@ def _why_set_unavailable(cursor: Any, gtid_set: str) -> str:
         )
     return ""
 
-
-def _one(cursor: Any, sql: str) -> Any:
-    cursor.execute(sql)
-    return cursor.fetchone()

@@ -18,6 +18,7 @@ from pymysqlreplication import BinLogStreamReader
 
 from migrations_app.engine.binlog.errors import PositionLostError
 from migrations_app.engine.binlog.events import HEADER_BYTES
+from migrations_app.engine.binlog.interpreter import ServerTraits
 from migrations_app.engine.binlog.position import Position
 from migrations_app.engine.dsn import Dsn, TlsMode
 from migrations_app.engine.errors import EngineError, ServerLostError, TransientError
@@ -59,7 +60,7 @@ class DumpStream:
         self._heartbeat_secs = heartbeat_secs
         self._connection: Any = None
         self._closed = False
-        self.ignores_case = False
+        self.server = ServerTraits()
 
     def open(self, position: Position, *, use_gtid: bool) -> None:
         """Connect and request the dump. Raises TransientError; PositionLostError comes from read.
@@ -132,8 +133,9 @@ class DumpStream:
             self.close()
             raise pymysql.err.OperationalError(2013, "closed while connecting")
         with connection.cursor() as cursor:
-            cursor.execute("SELECT @@lower_case_table_names")
-            self.ignores_case = bool(cursor.fetchone()[0])
+            cursor.execute("SELECT @@GLOBAL.server_uuid, @@GLOBAL.lower_case_table_names")
+            uuid, lower_case_table_names = cursor.fetchone()
+            self.server = ServerTraits(str(uuid), bool(lower_case_table_names))
         return connection
 
     def _connection_settings(self) -> dict[str, Any]:
