@@ -17,7 +17,8 @@ BINARY, VARBINARY                     bytes; BINARY padded with zero bytes to it
 ====================================  =====================================================
 
 SQL made here is for sessions whose time_zone is '+00:00'. An ENUM or SET literal is a number:
-it means the same in another table only while the list of members begins alike.
+it means the same in another table only while the list of members begins alike. The server looks
+such columns up by an index for equality only, not for a range.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ Reader's map, from the wire upwards:
 - ``stream``       the dump connection, and what its failures mean
 - ``events``       layouts of events without rows; ``taggedgtid``, ``payload`` for two special ones
 - ``tablemap``     a table's column types as the log has them; ``values`` decodes key values
-- ``walker``       generates the functions that find keys in row images; ``rows`` uses them
+- ``walker``       generates the functions that find keys in row images; ``rows`` uses them;
+                   ``defaults`` has key values that an image leaves out
 - ``ddl``          which tables a logged statement changes
 - ``interpreter``  transactions, positions, XA: events to sink
 - ``reader``       the thread, reconnection, stop

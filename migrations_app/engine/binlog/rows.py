@@ -153,7 +153,7 @@ class RowEvents:
 def _build(watched: _WatchedTable, kind: int, bitmaps: bytes, bitmap_bytes: int) -> Any:
     layout, key = watched.layout, watched.subscription.key_columns
     if kind not in _UPDATES:
-        return build_row_walker(layout, bitmaps, key)
+        return build_row_walker(layout, bitmaps, key, inserted=kind not in _DELETES)
     return build_update_walker(
         layout, bitmaps[:bitmap_bytes], bitmaps[bitmap_bytes:], key,
         partial_json=kind == EventType.PARTIAL_UPDATE_ROWS,

@@ -30,6 +30,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from migrations_app.engine.binlog import tablemap as types
+from migrations_app.engine.binlog.defaults import default_value
 from migrations_app.engine.binlog.errors import UnreadableEventError
 from migrations_app.engine.binlog.events import read_packed
 from migrations_app.engine.binlog.tablemap import ColumnFormat, TableMap
@@ -58,14 +59,27 @@ class Image:
 
 
 def build_row_walker(
-    table: TableMap, present: bytes, key: Sequence[KeyColumn]
+    table: TableMap, present: bytes, key: Sequence[KeyColumn], *, inserted: bool
 ) -> RowWalker:
-    """The walker of WRITE_ROWS or DELETE_ROWS events.
+    """The walker of WRITE_ROWS (inserted) or DELETE_ROWS events.
 
-    present: the event's bitmap of columns. Raises UnreadableEventError if it lacks a key column.
+    present: the event's bitmap of columns. An inserted row that lacks a key column has its
+    default there. Raises UnreadableEventError if a key column is lacking otherwise.
     """
     image = Image(_present_columns(present, len(table.columns)), "k")
-    names, constants = _key_names(table, image, key, None)
+    constants: dict[str, Any] = {}
+
+    def absent(index: int) -> str:
+        name = f"default_{index}"
+        try:
+            if inserted:
+                constants[name] = default_value(key[index])
+                return name
+        except ValueError as error:
+            raise _missing_key(table, key[index]) from error
+        raise _missing_key(table, key[index])
+
+    names = _key_names(table, image, key, absent)
     body = [*_image_source(table, image, key), f"add(({', '.join(names)},))"]
     source = _function("keys = []", "add = keys.append", loop=body, result="keys")
     return _compiled(source, table, key, constants)
@@ -80,8 +94,12 @@ def build_update_walker(
     """
     old = Image(_present_columns(before, len(table.columns)), "b")
     new = Image(_present_columns(after, len(table.columns)), "a")
-    old_names, _ = _key_names(table, old, key, None)
-    new_names, _ = _key_names(table, new, key, old)
+
+    def absent(index: int) -> str:
+        raise _missing_key(table, key[index])
+
+    old_names = _key_names(table, old, key, absent)
+    new_names = _key_names(table, new, key, old_names.__getitem__)
     body = [*_image_source(table, old, key), f"add_old(({', '.join(old_names)},))"]
     if partial_json:
         body += _partial_json_header(table)
@@ -99,22 +117,21 @@ def _present_columns(bitmap: bytes, count: int) -> tuple[int, ...]:
 
 
 def _key_names(
-    table: TableMap, image: Image, key: Sequence[KeyColumn], fallback: Image | None
-) -> tuple[list[str], dict[str, Any]]:
-    """The source's names of the key's values, and the values of those that are constants."""
-    names: list[str] = []
-    for index, column in enumerate(key):
-        if column.ordinal in image.present:
-            names.append(f"{image.prefix}{index}")
-        elif fallback is not None:
-            names.append(f"{fallback.prefix}{index}")
-        else:
-            raise UnreadableEventError(
-                f"A row event of {table.schema}.{table.table} lacks the key column {column.name}: "
-                f"it was written with binlog_row_image other than FULL. Set binlog_row_image=FULL "
-                f"on the server (new sessions take it up), or use the primary key as key."
-            )
-    return names, {}
+    table: TableMap, image: Image, key: Sequence[KeyColumn], absent: Callable[[int], str]
+) -> list[str]:
+    """The source's names of the key's values; absent: names one that the image lacks."""
+    return [
+        f"{image.prefix}{index}" if column.ordinal in image.present else absent(index)
+        for index, column in enumerate(key)
+    ]
+
+
+def _missing_key(table: TableMap, column: KeyColumn) -> UnreadableEventError:
+    return UnreadableEventError(
+        f"A row event of {table.schema}.{table.table} lacks the key column {column.name}: it was "
+        f"written with another binlog_row_image than FULL. Set binlog_row_image=FULL on the "
+        f"server (new sessions take it up), or give the table a primary key."
+    )
 
 
 def _image_source(table: TableMap, image: Image, key: Sequence[KeyColumn]) -> Iterator[str]:
