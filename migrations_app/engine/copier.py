@@ -17,12 +17,13 @@ from migrations_app.engine.crew import Crew
 from migrations_app.engine.errors import DataDoesNotFitError
 from migrations_app.engine.keys import Key
 from migrations_app.engine.names import quote
-from migrations_app.engine.session import ER_DUP_ENTRY, Session
+from migrations_app.engine.session import ER_DUP_ENTRY, Session, StatementInfo
 from migrations_app.engine.shadowwriter import ShadowWriter
 from migrations_app.engine.throttle import Throttle
 from migrations_app.engine.work import Work, with_retries
 
 _ROW_NUMBER = " at row "
+_ER_BAD_NULL = 1048
 _KEYS_A_BATCH = 1_000
 
 
@@ -97,7 +98,7 @@ class Copier:
             session.execute(self._insert + where)
             info = session.statement_info
             if info.warnings:
-                self._refuse_warnings(session, chunk)
+                self._refuse_warnings(session, chunk, info)
             work.lock.check(session)
         if info.duplicates:
             self._fetch_skipped(session, where)
@@ -129,31 +130,56 @@ class Copier:
             batch = skipped[at : at + _KEYS_A_BATCH]
             self._writer.write(session, dict.fromkeys(batch, True))
 
-    def _refuse_warnings(self, session: Session, chunk: Chunk) -> None:
+    def _refuse_warnings(self, session: Session, chunk: Chunk, info: StatementInfo) -> None:
         """Any warning but a duplicate key means that a value did not fit: name it and stop."""
         for _level, code, message in session.warnings():
-            if code == ER_DUP_ENTRY:
-                continue
-            key = self._key_of_row(session, chunk, message)
-            described = self._work.mapping.source_key.describe(key) if key else "unknown key"
-            raise DataDoesNotFitError(
-                f"The row {described} of {self._work.names.table} does not fit its new shape: "
-                f"{message} (warning {code}). Correct the row or the statement. "
-                f"{self._work.names.table} is as it was.",
-                {"key": described, "warning": message, "code": code},
-            )
+            if code != ER_DUP_ENTRY:
+                raise self._does_not_fit(session, chunk, code, message)
+        if info.warnings > info.duplicates:
+            raise self._does_not_fit(session, chunk, 0, "the server does not say which value")
 
-    def _key_of_row(self, session: Session, chunk: Chunk, message: str) -> Key | None:
-        _, found, number = message.rpartition(_ROW_NUMBER)
-        if not found or not number.isdigit() or int(number) < 1:
-            return None
+    def _does_not_fit(
+        self, session: Session, chunk: Chunk, code: int, message: str
+    ) -> DataDoesNotFitError:
+        key = self._key_of_row(session, chunk, code, message)
         source = self._work.mapping.source_key
+        row = f"row {source.describe(key)}" if key else "a row"
+        return DataDoesNotFitError(
+            f"The table {self._work.names.table} cannot take its new shape: {row} does not fit. "
+            f"{message} (warning {code}). Correct the row or the statement. "
+            f"{self._work.names.table} is as it was.",
+            {"key": source.describe(key) if key else "", "warning": message, "code": code},
+        )
+
+    def _key_of_row(self, session: Session, chunk: Chunk, code: int, message: str) -> Key | None:
+        """The key of the row that a warning is about: by its number in the chunk, or, where the
+        warning has none, by its NULL."""
+        source = self._work.mapping.source_key
+        _, found, number = message.rpartition(_ROW_NUMBER)
+        condition, offset = "TRUE", 0
+        if found and number.isdigit() and int(number) > 0:
+            offset = int(number) - 1
+        elif code == _ER_BAD_NULL and (null := self._null_condition(message)):
+            condition = null
+        else:
+            return None
         rows = session.query(
             f"SELECT {source.select_list} FROM {self._work.names.source_sql} {source.force_index} "
-            f"WHERE {source.where(chunk.lower, chunk.upper)} ORDER BY {source.column_list} "
-            f"LIMIT 1 OFFSET {int(number) - 1}"
+            f"WHERE {source.where(chunk.lower, chunk.upper)} AND {condition} "
+            f"ORDER BY {source.column_list} LIMIT 1 OFFSET {offset}"
         )
         return source.parse(rows[0]) if rows else None
+
+    def _null_condition(self, message: str) -> str:
+        """``Column 'v' cannot be null`` as a condition on the source."""
+        return next(
+            (
+                f"{quote(pair.source.name)} IS NULL"
+                for pair in self._work.mapping.pairs
+                if f"'{pair.target.name}'" in message
+            ),
+            "",
+        )
 
 
 class _Gate:

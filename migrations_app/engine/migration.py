@@ -154,6 +154,7 @@ class Conductor:
                 self._phases.join(_TICK_SECS)
         while self._serve(0.0):
             pass
+        self._guarded(lambda: self._observer.progressed(self._phases.progress()))
         error = None if self._phases.past_return else self._abort.reason
         if self._observer_error is not None:
             raise self._observer_error
