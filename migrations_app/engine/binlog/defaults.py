@@ -45,9 +45,12 @@ def default_value(column: KeyColumn) -> KeyValue:
         if text is None:
             text = _ZERO_DATES[kind] + (f".{0:0{column.fsp}}" if column.fsp else "")
         return column.from_text(text)
-    if kind in ("binary", "varbinary"):
-        value = _binary(text or "")
-        return value.ljust(column.octet_length, b"\0") if kind == "binary" else value
+    if kind == "binary":
+        return _binary(text or "").ljust(column.octet_length, b"\0")
+    if kind == "varbinary":
+        if text:
+            raise ValueError("information_schema cuts zero bytes off a VARBINARY default")
+        return b""
     return _encoded(text or "", column.charset)
 
 
