@@ -1,0 +1,11 @@
+"""Online schema changes for MySQL, asked for, approved, run and watched in a Django admin.
+
+- ``engine``: changes one table; knows nothing of the rest.
+- ``models``: what is stored.
+- ``lifecycle``: the states of a request and who may move it; the only place that changes a state.
+- ``commands``: what a person can order.
+- ``runner``, ``tasks``, ``supervisor``, ``cluster``: obeying orders inside workers.
+- ``admin``: the pages.
+
+Imports go one way: admin → commands → lifecycle → models, and tasks → runner → engine.
+"""

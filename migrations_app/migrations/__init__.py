@@ -1,0 +1,1 @@
+"""How the tables of the control database came to be."""

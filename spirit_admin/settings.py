@@ -1,0 +1,209 @@
+"""Settings, all from the environment or ``.env``; ``.env.example`` explains each."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import environ
+from django.urls import reverse_lazy
+
+from spirit_admin.secrets import kept_key, random_encryption_key, random_secret_key
+
+BASE_DIR = pathlib.Path(__file__).resolve().parent.parent
+env = environ.Env()
+environ.Env.read_env(BASE_DIR / ".env")
+
+VAR_DIR = pathlib.Path(env.str("VAR_DIR", default=str(BASE_DIR / "var")))
+VAR_DIR.mkdir(parents=True, exist_ok=True)
+
+DEBUG = env.bool("DEBUG", default=False)
+_MAY_MAKE_KEYS = DEBUG or env.bool("GENERATE_KEYS", default=False)
+SECRET_KEY = kept_key(
+    "SECRET_KEY",
+    env.str("SECRET_KEY", default=""),
+    VAR_DIR / "secret_key",
+    random_secret_key,
+    may_make=_MAY_MAKE_KEYS,
+)
+# The first encrypts, all decrypt.
+FIELD_ENCRYPTION_KEYS: list[str] = env.list("FIELD_ENCRYPTION_KEYS", default=[]) or [
+    kept_key(
+        "FIELD_ENCRYPTION_KEYS",
+        "",
+        VAR_DIR / "field_encryption_key",
+        random_encryption_key,
+        may_make=_MAY_MAKE_KEYS,
+    )
+]
+
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+# Behind a proxy that ends TLS and sets X-Forwarded-Proto itself.
+HTTPS = env.bool("HTTPS", default=False)
+if HTTPS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=3600)
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_q",
+    "migrations_app",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "spirit_admin.urls"
+WSGI_APPLICATION = "spirit_admin.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+
+def database(url: str) -> dict[str, Any]:
+    """A database's settings, with what its engine needs to serve several processes well."""
+    settings: dict[str, Any] = dict(environ.Env.db_url_config(url))
+    options = settings.setdefault("OPTIONS", {})
+    engine = settings["ENGINE"]
+    if engine.endswith("sqlite3"):
+        # Writers wait for each other instead of failing: the write lock is taken when a
+        # transaction begins, and readers are not in the way of the log.
+        options.setdefault("timeout", 30)
+        options.setdefault("transaction_mode", "IMMEDIATE")
+        options.setdefault("init_command", "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
+    elif engine.endswith("mysql"):
+        options.setdefault("charset", "utf8mb4")
+        options.setdefault("isolation_level", "read committed")
+        options.setdefault("sql_mode", "TRADITIONAL")
+    if not engine.endswith("sqlite3"):
+        settings["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", default=60)
+        settings["CONN_HEALTH_CHECKS"] = True
+    return settings
+
+
+DATABASES = {
+    "default": database(
+        env.str("DATABASE_URL", default=f"sqlite:///{VAR_DIR / 'spirit_admin.sqlite3'}")
+    )
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = reverse_lazy("admin:login")
+
+LANGUAGE_CODE = "en"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+
+STATIC_URL = "static/"
+STATIC_ROOT = VAR_DIR / "static"
+# Pages work without `collectstatic`; with it, files are served from STATIC_ROOT.
+WHITENOISE_USE_FINDERS = True
+
+# -- the queue
+#
+# `control` has short tasks and the schedule; `runner` has runs, one task a process. The queue only
+# wakes them: what is run is decided by rows. Figures: a run may last for days, and a delivery of
+# it must not be repeated meanwhile, so `retry` is a year; a lost one is found by the supervisor.
+RUNNER_CONCURRENCY = env.int("RUNNER_CONCURRENCY", default=4)
+_REDIS_URL = env.str("REDIS_URL", default="")
+_BROKER: dict[str, Any] = {"redis": _REDIS_URL} if _REDIS_URL else {"orm": "default"}
+_CONTROL: dict[str, Any] = {
+    "workers": 1,
+    "timeout": 120,
+    "retry": 180,
+    "max_attempts": 3,
+    "catch_up": False,
+    "poll": 1.0,
+    "save_limit": 250,
+    "guard_cycle": 1.0,
+}
+_RUNNER: dict[str, Any] = {
+    "workers": RUNNER_CONCURRENCY,
+    "queue_limit": 1,
+    "bulk": 1,
+    "recycle": 1,
+    "timeout": None,
+    "retry": 366 * 24 * 3600,
+    "ack_failures": True,
+    "max_attempts": 1,
+    "scheduler": False,
+    "poll": 1.0,
+    "save_limit": 250,
+    "guard_cycle": 1.0,
+}
+Q_CLUSTER: dict[str, Any] = {
+    "name": "control",
+    **_BROKER,
+    **_CONTROL,
+    "ALT_CLUSTERS": {"runner": {**_BROKER, **_RUNNER}},
+}
+# Cluster states live in the cache: a file is seen by web server and workers alike.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+        "LOCATION": VAR_DIR / "cache",
+    }
+}
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    # Its INFO lines show addresses and queries of every request.
+    "loggers": {"django.db.backends": {"level": "WARNING"}},
+}
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Spirit Admin",
+    "SITE_HEADER": "Spirit Admin",
+    "SITE_SUBHEADER": "Online schema changes for MySQL",
+    "SITE_SYMBOL": "database",
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "SIDEBAR": {
+        "show_search": False,
+        "navigation": "migrations_app.admin.sidebar.navigation",
+    },
+    "STYLES": [],
+    "SCRIPTS": [],
+}
