@@ -211,9 +211,7 @@ class Interpreter:
 
     def _statement(self, query: events.Query) -> None:
         """A statement that was logged as such: a definition, or a change without row events."""
-        found = changed_tables(
-            query.sql, query.schema, self._names, fold_case=self._ignores_case
-        )
+        found = changed_tables(query.sql, query.schema, self._names, fold_case=self._ignores_case)
         for name in found:
             self._sink.schema_changed(name, query.sql, self._position())
 

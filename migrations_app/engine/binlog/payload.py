@@ -32,7 +32,7 @@ def inner_events(event: bytes) -> Iterator[bytes]:
         decompressor = zstandard.ZstdDecompressor()
         try:
             with decompressor.stream_reader(payload, read_across_frames=True) as stream:
-                yield from _split(io.BufferedReader(stream, 1 << 16))  # type: ignore[arg-type]
+                yield from _split(io.BufferedReader(stream, 1 << 16))
         except zstandard.ZstdError as error:
             raise UnreadableEventError(
                 f"A compressed transaction could not be unpacked: {error}."

@@ -157,9 +157,7 @@ class BinlogReader:
         except BaseException:
             stream.close()
             raise
-        self._interpreter.stream_opened(
-            stream.server, by_gtid=use_gtid and bool(position.gtid_set)
-        )
+        self._interpreter.stream_opened(stream.server, by_gtid=use_gtid and bool(position.gtid_set))
         self._waiting = collections.deque(first)
 
     # -- the thread

@@ -26,9 +26,7 @@ ROW_EVENTS = frozenset(
         EventType.PARTIAL_UPDATE_ROWS,
     }
 )  # fmt: skip
-_V1 = frozenset(
-    {EventType.WRITE_ROWS_V1, EventType.UPDATE_ROWS_V1, EventType.DELETE_ROWS_V1}
-)
+_V1 = frozenset({EventType.WRITE_ROWS_V1, EventType.UPDATE_ROWS_V1, EventType.DELETE_ROWS_V1})
 _UPDATES = frozenset(
     {EventType.UPDATE_ROWS_V1, EventType.UPDATE_ROWS, EventType.PARTIAL_UPDATE_ROWS}
 )

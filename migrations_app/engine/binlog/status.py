@@ -81,4 +81,3 @@ def _why_set_unavailable(session: Session, gtid_set: str) -> str:
             f"({unknown}): it was restored, or is another server."
         )
     return ""
-

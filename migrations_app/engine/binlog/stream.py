@@ -53,7 +53,9 @@ class StreamClosedError(Exception):
 class DumpStream:
     """One dump connection. ``close`` may be called by any thread, at any time, twice."""
 
-    def __init__(self, dsn: Dsn, *, server_id: int, replica_uuid: str, heartbeat_secs: float) -> None:
+    def __init__(
+        self, dsn: Dsn, *, server_id: int, replica_uuid: str, heartbeat_secs: float
+    ) -> None:
         self._dsn = dsn
         self._server_id = server_id
         self._replica_uuid = replica_uuid

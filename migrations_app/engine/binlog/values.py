@@ -60,11 +60,9 @@ def decoder_for(column: KeyColumn, layout: ColumnFormat) -> Decoder:
         return _padded_decoder(column.octet_length)
     if kind in ("datetime", "timestamp", "time"):
         return _temporal_decoder(kind, layout.fsp)
-    return {"date": _date, "year": _year, "bit": _big_endian}.get(
-        kind,
-        _slice if kind in ("char", "varchar", "varbinary") else
-        _unsigned if column.unsigned or kind in ("enum", "set") else _signed,
-    )  # fmt: skip
+    if kind in _PLAIN:
+        return _PLAIN[kind]
+    return _unsigned if column.unsigned else _signed
 
 
 def _signed(data: bytes, at: int, length: int) -> int:
@@ -92,6 +90,18 @@ def _date(data: bytes, at: int, length: int) -> str:
     return f"{packed >> 9:04}-{packed >> 5 & 15:02}-{packed & 31:02}"
 
 
+_PLAIN: dict[str, Decoder] = {
+    "date": _date,
+    "year": _year,
+    "bit": _big_endian,
+    "enum": _unsigned,
+    "set": _unsigned,
+    "char": _slice,
+    "varchar": _slice,
+    "varbinary": _slice,
+}
+
+
 def _padded_decoder(size: int) -> Decoder:
     def decode(data: bytes, at: int, length: int) -> bytes:
         # The log leaves the trailing zero bytes of BINARY away.
@@ -104,7 +114,7 @@ def _temporal_decoder(kind: str, fsp: int) -> Decoder:
     whole_bytes = {"datetime": 5, "timestamp": 4, "time": 3}[kind]
     # 1 and 2 decimals are stored as hundredths, 3 and 4 as ten-thousandths, 5 and 6 whole.
     fraction_bytes = (fsp + 1) // 2
-    fraction_unit = 10 ** (6 - 2 * fraction_bytes)
+    fraction_unit: int = 10 ** (6 - 2 * fraction_bytes)
     fraction_range = 1 << 8 * fraction_bytes
     length_of_text = 19 + (fsp + 1 if fsp else 0)
 
@@ -133,7 +143,12 @@ def _temporal_decoder(kind: str, fsp: int) -> Decoder:
         microseconds = secs * _MICROSECONDS + fraction * fraction_unit
         return -microseconds if packed < 0 else microseconds
 
-    return {"datetime": decode_datetime, "timestamp": decode_timestamp, "time": decode_time}[kind]
+    decoders: dict[str, Decoder] = {
+        "datetime": decode_datetime,
+        "timestamp": decode_timestamp,
+        "time": decode_time,
+    }
+    return decoders[kind]
 
 
 def _date_and_time(packed: int) -> str:

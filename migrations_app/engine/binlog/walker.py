@@ -82,7 +82,8 @@ def build_row_walker(
     names = _key_names(table, image, key, absent)
     body = [*_image_source(table, image, key), f"add(({', '.join(names)},))"]
     source = _function("keys = []", "add = keys.append", loop=body, result="keys")
-    return _compiled(source, table, key, constants)
+    walk: RowWalker = _compiled(source, table, key, constants)
+    return walk
 
 
 def build_update_walker(
@@ -108,7 +109,8 @@ def build_update_walker(
         "olds = []", "news = []", "add_old = olds.append", "add_new = news.append",
         loop=body, result="olds, news",
     )  # fmt: skip
-    return _compiled(source, table, key, {})
+    walk: UpdateWalker = _compiled(source, table, key, {})
+    return walk
 
 
 def _present_columns(bitmap: bytes, count: int) -> tuple[int, ...]:
@@ -250,4 +252,3 @@ def _compiled(
     }
     exec(compile(source, f"<walker of {table.schema}.{table.table}>", "exec"), scope)
     return scope["walk"]
-

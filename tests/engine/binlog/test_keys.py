@@ -77,8 +77,6 @@ def distinct_values(key_type: str) -> list[str]:
     return [v for v in KEY_TYPES[key_type] if v not in UNIQUE_UNDER_COLLATION.get(key_type, set())]
 
 
-
-
 def insert(schema: Schema, sql: str) -> None:
     asking = session(schema)
     try:
@@ -144,7 +142,8 @@ def check_literals(schema: Schema, column: KeyColumn, keys: list[Key]) -> None:
             conditions.append(f"k >= {last}")
         for condition in conditions:
             plan = asking.query_dicts(
-                f"EXPLAIN FORMAT=TRADITIONAL SELECT a FROM t FORCE INDEX (PRIMARY) WHERE {condition}"
+                "EXPLAIN FORMAT=TRADITIONAL SELECT a FROM t FORCE INDEX (PRIMARY) "
+                f"WHERE {condition}"
             )
             assert plan[0]["TYPE"] in ("range", "const", "eq_ref"), (condition, plan)
     finally:
@@ -158,8 +157,10 @@ def test_a_wide_row_with_every_other_type_does_not_disturb_the_key(schema: Schem
         schema,
         """CREATE TABLE t (
             v1 VARCHAR(10), g POINT, j JSON, b BLOB, tb TINYBLOB, mb MEDIUMTEXT, lb LONGBLOB,
-            bits BIT(13), f FLOAT, d DOUBLE, de DECIMAL(20,7), e ENUM('a','b') NOT NULL, s SET('p','q'),
-            ti TIME(3), dt DATETIME(5), ts TIMESTAMP(1) NULL, y YEAR, da DATE NOT NULL, vec VECTOR(4),
+            bits BIT(13), f FLOAT, d DOUBLE, de DECIMAL(20,7), e ENUM('a','b') NOT NULL,
+            s SET('p','q'),
+            ti TIME(3), dt DATETIME(5), ts TIMESTAMP(1) NULL, y YEAR, da DATE NOT NULL,
+            vec VECTOR(4),
             virt INT GENERATED ALWAYS AS (k1 + 1) VIRTUAL,
             `stored` VARCHAR(40) GENERATED ALWAYS AS (CONCAT(LEFT(k2, 30), '!')) STORED,
             k2 VARCHAR(300) NOT NULL, c CHAR(200), bi BINARY(20), vb VARBINARY(400), m MEDIUMINT,
@@ -171,13 +172,15 @@ def test_a_wide_row_with_every_other_type_does_not_disturb_the_key(schema: Schem
     with reading(schema, subscription(schema, "t", "k1", "k2", "k3")) as following:
         insert(
             schema,
-            "INSERT INTO t (k1, k2, k3, e, da) VALUES (1, 'only the key', '2024-01-01', 'a', '2024-01-01')",
+            "INSERT INTO t (k1, k2, k3, e, da) "
+            "VALUES (1, 'only the key', '2024-01-01', 'a', '2024-01-01')",
         )
         insert(
             schema,
             """INSERT INTO t (v1, g, j, b, tb, mb, lb, bits, f, d, de, e, s, ti, dt, ts, y, da, vec,
                     k2, c, bi, vb, m, k1, tail, k3)
-               VALUES ('v', POINT(1, 2), '{"a": "b", "l": [1, 2]}', 'blob', 'tiny', REPEAT('m', 70000),
+               VALUES ('v', POINT(1, 2), '{"a": "b", "l": [1, 2]}', 'blob', 'tiny',
+                    REPEAT('m', 70000),
                     REPEAT('l', 100000), 5, 1.5, 2.5, -3.25, 'b', 'p,q', '-1:02:03.5',
                     '2024-01-01', '2024-01-01', 2024, '2024-01-01', TO_VECTOR('[1,2,3,4]'),
                     REPEAT('€', 300), 'c', 'bi', 'vb', -5, -77, 'tail', '9999-12-31')""",
@@ -236,7 +239,8 @@ def test_partial_json_updates_are_read(schema: Schema, image: str) -> None:
         events = schema.execute("SHOW BINLOG EVENTS IN %s", position_file(schema))
         assert "Update_rows_partial" in {row[2] for row in events}
         assert following.changes() == [
-            ((1,), False), ((2,), False), ((1,), True), ((11,), False), ((2,), True), ((12,), False),
+            ((1,), False), ((2,), False), ((1,), True), ((11,), False),
+            ((2,), True), ((12,), False),
             ((11,), False), ((12,), False),
         ]  # fmt: skip
 
@@ -252,7 +256,8 @@ def test_compressed_transactions_are_read(any_scheme: Schema, image: str) -> Non
         asking = session(any_scheme)
         asking.query(f"SET SESSION binlog_transaction_compression = ON, binlog_row_image = {image}")
         asking.query(
-            "INSERT INTO t WITH RECURSIVE n AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM n WHERE x < 900) "
+            "INSERT INTO t "
+            "WITH RECURSIVE n AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM n WHERE x < 900) "
             "SELECT x, REPEAT('a', 100) FROM n"
         )
         asking.query("UPDATE t SET id = -id WHERE id = 1")
@@ -286,6 +291,12 @@ def test_types_that_cannot_be_a_key_are_refused_in_words(schema: Schema, column_
 
 def test_text_that_is_no_key_value_is_refused() -> None:
     column = KeyColumn("k", "int", "int", 0)
-    for kind, text in {"int": "1x", "decimal": "x", "date": "soon", "time": "12", "char": "zz"}.items():
+    for kind, text in {
+        "int": "1x",
+        "decimal": "x",
+        "date": "soon",
+        "time": "12",
+        "char": "zz",
+    }.items():
         with pytest.raises(ValueError):
             dataclasses.replace(column, data_type=kind).from_text(text)

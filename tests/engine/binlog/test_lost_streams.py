@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import socket
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from migrations_app.engine.binlog import (
     why_unavailable,
 )
 from migrations_app.engine.errors import ServerLostError
+from migrations_app.engine.keys import Key
 from playground.server import PrivateServer
 from tests.conftest import TEST_SERVER_OPTIONS, Schema, fresh_schema
 from tests.engine.binlog.recorder import (
@@ -72,17 +74,17 @@ def test_a_killed_dump_is_reconnected_and_misses_nothing(own: Schema) -> None:
         positions = following.recorder.positions
         assert all(
             later.reached(earlier.file, earlier.offset)
-            for earlier, later in zip(positions, positions[1:], strict=False)
+            for earlier, later in itertools.pairwise(positions)
         )
 
 
 def test_a_dump_killed_within_a_transaction_delivers_it_whole(own: Schema) -> None:
     own.execute("INSERT INTO t VALUES (0, '')")
     with reading(own, subscription(own)) as following:
-        threads = []
+        threads: list[threading.Thread] = []
         original = following.recorder.keys_changed
 
-        def kill_once(table: tuple[str, str], keys: list, deleted: bool) -> None:
+        def kill_once(table: tuple[str, str], keys: list[Key], deleted: bool) -> None:
             original(table, keys, deleted)
             if not threads:
                 # On another thread: the reader goes on and meets the end in mid-transaction.
@@ -92,7 +94,8 @@ def test_a_dump_killed_within_a_transaction_delivers_it_whole(own: Schema) -> No
 
         following.recorder.keys_changed = kill_once  # type: ignore[method-assign]
         own.execute(
-            "INSERT INTO t WITH RECURSIVE n AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM n WHERE x < 999) "
+            "INSERT INTO t "
+            "WITH RECURSIVE n AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM n WHERE x < 999) "
             "SELECT a.x * 1000 + b.x, REPEAT('a', 1000) FROM n a, n b WHERE a.x < 31"
         )
         changes = following.changes()
@@ -115,7 +118,7 @@ def test_a_restarted_server_is_reconnected_and_misses_nothing(own: Schema) -> No
 
 def test_a_server_that_stays_away_ends_the_reader(own: Schema) -> None:
     with reading(own, subscription(own), give_up_after_secs=0.5) as following:
-        own.server.stop()
+        own.server.kill()
         wait_until(lambda: not following.reader.is_alive, "the end of the thread")
         assert isinstance(following.reader.error, ServerLostError)
         own.server.start()
@@ -123,7 +126,7 @@ def test_a_server_that_stays_away_ends_the_reader(own: Schema) -> None:
 
 def test_stop_while_reconnecting_ends_the_thread_without_an_error(own: Schema) -> None:
     with reading(own, subscription(own)) as following:
-        own.server.stop()
+        own.server.kill()
         following.reader.stop()
         assert not following.reader.is_alive
         assert following.reader.error is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 
 import pytest
@@ -86,7 +87,7 @@ def test_positions_only_move_forward_over_rotations(any_scheme: Schema) -> None:
         positions = following.recorder.positions
         assert all(
             later.reached(earlier.file, earlier.offset)
-            for earlier, later in zip(positions, positions[1:], strict=False)
+            for earlier, later in itertools.pairwise(positions)
         )
         assert len({position.file for position in positions}) >= 6
         assert [key for key, _ in following.recorder.changes()] == [(n,) for n in range(5)]
@@ -164,7 +165,7 @@ def test_what_the_sink_raises_ends_the_reader(any_scheme: Schema) -> None:
         def fail(*_: object) -> None:
             raise failure
 
-        following.recorder.keys_changed = fail  # type: ignore[method-assign]
+        following.recorder.keys_changed = fail  # type: ignore[method-assign,assignment]
         any_scheme.execute("INSERT INTO t VALUES (1, 1, '')")
         wait_until(lambda: not following.reader.is_alive, "the end of the thread")
         assert following.reader.error is failure

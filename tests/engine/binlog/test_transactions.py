@@ -1,4 +1,4 @@
-"""Transactions of every kind: tags, XA, savepoints, minimal images that lack the key, definitions."""
+"""Transactions of every kind: tags, XA, savepoints, images that lack the key, definitions."""
 
 from __future__ import annotations
 
@@ -54,8 +54,13 @@ def test_keys_of_a_prepared_xa_transaction_come_again_when_it_commits(any_scheme
     make_table(any_scheme)
     with reading(any_scheme, subscription(any_scheme)) as following:
         begun_at = following.reader.delivered
-        run(any_scheme, "XA START 'x1', 'b', 7", "INSERT INTO t VALUES (1, 1)", "XA END 'x1', 'b', 7",
-            "XA PREPARE 'x1', 'b', 7")  # fmt: skip
+        run(
+            any_scheme,
+            "XA START 'x1', 'b', 7",
+            "INSERT INTO t VALUES (1, 1)",
+            "XA END 'x1', 'b', 7",
+            "XA PREPARE 'x1', 'b', 7",
+        )
         run(any_scheme, "INSERT INTO t VALUES (2, 1)")
         assert following.changes() == [((1,), False), ((2,), False)]
         assert following.reader.restart_position.offset == begun_at.offset
@@ -71,10 +76,21 @@ def test_keys_of_an_xa_transaction_that_is_rolled_back_do_not_come_again(
 ) -> None:
     make_table(any_scheme)
     with reading(any_scheme, subscription(any_scheme)) as following:
-        run(any_scheme, "XA START 'x2'", "INSERT INTO t VALUES (1, 1)", "XA END 'x2'", "XA PREPARE 'x2'")
+        run(
+            any_scheme,
+            "XA START 'x2'",
+            "INSERT INTO t VALUES (1, 1)",
+            "XA END 'x2'",
+            "XA PREPARE 'x2'",
+        )
         run(any_scheme, "XA ROLLBACK 'x2'")
-        run(any_scheme, "XA START 'x3'", "INSERT INTO t VALUES (3, 1)", "XA END 'x3'",
-            "XA COMMIT 'x3' ONE PHASE")  # fmt: skip
+        run(
+            any_scheme,
+            "XA START 'x3'",
+            "INSERT INTO t VALUES (3, 1)",
+            "XA END 'x3'",
+            "XA COMMIT 'x3' ONE PHASE",
+        )
         assert following.changes() == [((1,), False), ((3,), False)]
         assert following.reader.restart_position == following.reader.delivered
 
@@ -82,12 +98,21 @@ def test_keys_of_an_xa_transaction_that_is_rolled_back_do_not_come_again(
 def test_savepoints_and_several_statements_stay_one_transaction(any_scheme: Schema) -> None:
     make_table(any_scheme)
     with reading(any_scheme, subscription(any_scheme)) as following:
-        run(any_scheme, "BEGIN", "INSERT INTO t VALUES (1, 1)", "SAVEPOINT s", "INSERT INTO t VALUES (2, 1)",
-            "ROLLBACK TO s", "INSERT INTO t VALUES (3, 1)", "COMMIT")  # fmt: skip
+        run(
+            any_scheme,
+            "BEGIN",
+            "INSERT INTO t VALUES (1, 1)",
+            "SAVEPOINT s",
+            "INSERT INTO t VALUES (2, 1)",
+            "ROLLBACK TO s",
+            "INSERT INTO t VALUES (3, 1)",
+            "COMMIT",
+        )
         following.catch_up()
         assert [call[0] for call in following.recorder.calls("started", "ended")] == [
-            "started", "ended",
-        ]  # fmt: skip
+            "started",
+            "ended",
+        ]
         assert following.recorder.changes()[-1] == ((3,), False)
 
 
@@ -160,8 +185,12 @@ def test_statements_on_other_tables_are_not_reported(schema: Schema) -> None:
 def test_a_change_logged_as_a_statement_is_reported(schema: Schema) -> None:
     make_table(schema)
     with reading(schema, subscription(schema)) as following:
-        run(schema, "SET SESSION transaction_isolation = 'REPEATABLE-READ'",
-            "SET SESSION binlog_format = STATEMENT", "INSERT INTO t VALUES (1, 1)")  # fmt: skip
+        run(
+            schema,
+            "SET SESSION transaction_isolation = 'REPEATABLE-READ'",
+            "SET SESSION binlog_format = STATEMENT",
+            "INSERT INTO t VALUES (1, 1)",
+        )
         following.catch_up()
         assert len(following.recorder.calls("schema")) == 1
 
@@ -177,7 +206,11 @@ def test_a_key_column_that_is_not_what_it_was_ends_the_reader(schema: Schema) ->
 
 
 def test_an_image_without_the_key_ends_the_reader_in_words(schema: Schema) -> None:
-    run(schema, "CREATE TABLE t (id INT PRIMARY KEY, u INT NOT NULL UNIQUE)", "INSERT INTO t VALUES (1, 10)")
+    run(
+        schema,
+        "CREATE TABLE t (id INT PRIMARY KEY, u INT NOT NULL UNIQUE)",
+        "INSERT INTO t VALUES (1, 10)",
+    )
     with reading(schema, subscription(schema, "t", "u")) as following:
         run(schema, "SET SESSION binlog_row_image = MINIMAL", "DELETE FROM t")
         with pytest.raises(UnreadableEventError, match="binlog_row_image"):
@@ -215,13 +248,22 @@ def test_a_key_column_left_to_its_default_is_known_without_being_logged(schema: 
 
 
 def test_key_columns_that_were_given_no_value_have_the_types_own_default(schema: Schema) -> None:
-    run(schema, "CREATE TABLE t (a INT NOT NULL, b CHAR(3) NOT NULL, c DATE NOT NULL, d DATETIME(2) NOT NULL, "
+    run(
+        schema,
+        "CREATE TABLE t (a INT NOT NULL, b CHAR(3) NOT NULL, c DATE NOT NULL, "
+        "d DATETIME(2) NOT NULL, "
         "e ENUM('p','q') NOT NULL, f BINARY(2) NOT NULL, g TIME NOT NULL, h DECIMAL(3,1) NOT NULL, "
-        "i BIT(3) NOT NULL, x INT, id INT, PRIMARY KEY (id, a, b, c, d, e, f, g, h, i))")  # fmt: skip
+        "i BIT(3) NOT NULL, x INT, id INT, PRIMARY KEY (id, a, b, c, d, e, f, g, h, i))",
+    )
     names = ("a", "b", "c", "d", "e", "f", "g", "h", "i")
     with reading(schema, subscription(schema, "t", *names)) as following:
         lenient = "SET SESSION sql_mode = ''"
         run(schema, lenient, "INSERT INTO t (id) VALUES (1)")
-        run(schema, lenient, "SET SESSION binlog_row_image = MINIMAL", "INSERT INTO t (id) VALUES (2)")
+        run(
+            schema,
+            lenient,
+            "SET SESSION binlog_row_image = MINIMAL",
+            "INSERT INTO t (id) VALUES (2)",
+        )
         full, minimal = following.changes()
     assert minimal == full
