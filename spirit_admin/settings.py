@@ -6,6 +6,7 @@ import pathlib
 from typing import Any
 
 import environ
+from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 from spirit_admin.secrets import kept_key, random_encryption_key, random_secret_key
@@ -204,6 +205,7 @@ UNFOLD: dict[str, Any] = {
         "show_search": False,
         "navigation": "migrations_app.admin.sidebar.navigation",
     },
-    "STYLES": [],
+    "DASHBOARD_CALLBACK": "migrations_app.admin.home.dashboard",
+    "STYLES": [lambda request: static("migrations_app/spirit.css")],
     "SCRIPTS": [],
 }
