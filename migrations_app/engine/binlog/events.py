@@ -7,15 +7,20 @@ values. Layouts: https://dev.mysql.com/doc/dev/mysql-server/latest/group__group_
 from __future__ import annotations
 
 import enum
+import functools
 import struct
 import uuid as uuids
 import zlib
 from typing import NamedTuple
 
+# timestamp 4, kind 1, server id 4, size 4, log_pos 4, flags 2
 HEADER_BYTES = 19
+KIND_AT = 4
+SIZE_AT = 9
+_LOG_POS_AT = 13
 CHECKSUM_BYTES = 4
-ARTIFICIAL_FLAG = 0x20
-_HEADER = struct.Struct("<IBIIIH")
+_LOG_POS = struct.Struct("<I")
+_NUMBER = struct.Struct("<q")
 _QUERY_POST_HEADER = struct.Struct("<IIBHH")
 _CRC32 = 1
 # A FORMAT_DESCRIPTION event always ends in algorithm (1 byte) and checksum (4 bytes).
@@ -50,19 +55,9 @@ class EventType(enum.IntEnum):
     GTID_TAGGED = 42
 
 
-class Header(NamedTuple):
-    """log_pos: where the event ends in its file, modulo 2**32; 0 for events never written."""
-
-    timestamp: int
-    kind: int
-    server_id: int
-    size: int
-    log_pos: int
-    flags: int
-
-
-def parse_header(event: bytes) -> Header:
-    return Header(*_HEADER.unpack_from(event))
+def log_pos(event: bytes) -> int:
+    """Where the event ends in its file, modulo 2**32; 0 for an event that is in no file."""
+    return int(_LOG_POS.unpack_from(event, _LOG_POS_AT)[0])
 
 
 def without_checksum_if_valid(event: bytes) -> bytes:
@@ -89,8 +84,12 @@ def parse_rotate(event: bytes) -> tuple[str, int]:
 def parse_gtid(event: bytes) -> tuple[str, int]:
     """(uuid, number) of a GTID event."""
     body = HEADER_BYTES + 1
-    (number,) = struct.unpack_from("<q", event, body + 16)
-    return str(uuids.UUID(bytes=event[body : body + 16])), number
+    return _uuid_text(event[body : body + 16]), _NUMBER.unpack_from(event, body + 16)[0]
+
+
+@functools.lru_cache(maxsize=256)
+def _uuid_text(uuid: bytes) -> str:
+    return str(uuids.UUID(bytes=uuid))
 
 
 class Query(NamedTuple):

@@ -117,6 +117,9 @@ class GtidSet:
                     str(first) if first == last else f"{first}-{last}"
                     for first, last in self._intervals[source]
                 )
+        if len(texts) == 1:
+            ((uuid, tag), text) = next(iter(texts.items()))
+            return f"{uuid}:{tag}:{text}" if tag else f"{uuid}:{text}"
         parts: dict[str, list[str]] = {}
         for uuid, tag in sorted(self._intervals):
             text = texts[(uuid, tag)]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from migrations_app.engine.binlog import events, payload
 from migrations_app.engine.binlog.ddl import changed_tables, first_word
 from migrations_app.engine.binlog.errors import PositionLostError
-from migrations_app.engine.binlog.events import EventType, Header
+from migrations_app.engine.binlog.events import EventType
 from migrations_app.engine.binlog.gtid import GtidSet
 from migrations_app.engine.binlog.position import Position, file_number
 from migrations_app.engine.binlog.rows import ROW_EVENTS, KeyRun, RowEvents
@@ -20,6 +20,10 @@ from migrations_app.engine.binlog.taggedgtid import parse_gtid_tagged
 logger = logging.getLogger(__name__)
 
 _WRAP = 2**32
+# They may come before the file's own format is known.
+_OUTSIDE_THE_FILE = frozenset({EventType.ROTATE, EventType.HEARTBEAT, EventType.HEARTBEAT_V2})
+# How nearly every transaction begins: no need to take the statement apart.
+_BEGIN = b"\0BEGIN"
 _XA_ENDED = re.compile(r"XA\s+(COMMIT|ROLLBACK)\s+(.*?)(\s+ONE\s+PHASE)?\s*", re.I | re.S)
 # Between BEGIN and COMMIT; they neither change a table nor end the transaction.
 _WITHIN = frozenset({"SAVEPOINT", "RELEASE", "XA"})
@@ -54,6 +58,7 @@ class Interpreter:
         self._coordinates_hold = True
         self.delivered = start
         self._prepared: dict[str, tuple[Position, list[KeyRun]]] = {}
+        self._handlers = self._make_handlers()
         self.stream_opened(ServerTraits(), by_gtid=False)
 
     def stream_opened(self, server: ServerTraits, *, by_gtid: bool) -> None:
@@ -88,68 +93,65 @@ class Interpreter:
 
     def handle(self, event: bytes) -> None:
         """Take in one event as it came from the server."""
-        header = events.parse_header(event)
-        kind = header.kind
-        if kind in (EventType.ROTATE, EventType.HEARTBEAT, EventType.HEARTBEAT_V2):
+        kind = event[events.KIND_AT]
+        if kind in _OUTSIDE_THE_FILE:
             event = events.without_checksum_if_valid(event)
         elif kind == EventType.FORMAT_DESCRIPTION:
             self._checksum_bytes = events.checksum_bytes_after(event)
         elif self._checksum_bytes:
             event = event[: -self._checksum_bytes]
-        if kind == EventType.ROTATE:
-            self._rotate(event, header)
-            return
-        self._advance(header)
-        if kind in (EventType.HEARTBEAT, EventType.PREVIOUS_GTIDS):
-            self._between_transactions()
-        elif kind == EventType.TRANSACTION_PAYLOAD:
-            for inner in payload.inner_events(event):
-                self._interpret(inner, events.parse_header(inner).kind)
-        else:
-            self._interpret(event, kind)
+        if kind != EventType.ROTATE:
+            self._advance(event, kind)
+        handler = self._handlers.get(kind)
+        if handler is not None:
+            handler(event)
 
-    def _interpret(self, event: bytes, kind: int) -> None:
-        if kind == EventType.TABLE_MAP:
-            self._rows.table_map(event)
-        elif kind in ROW_EVENTS:
-            self._row_event(event, kind)
-        elif kind == EventType.XID:
-            self._end()
-        elif kind == EventType.GTID:
-            uuid, number = events.parse_gtid(event)
-            self._begin((uuid, number, ""))
-        elif kind == EventType.GTID_TAGGED:
-            self._begin(parse_gtid_tagged(event))
-        elif kind == EventType.ANONYMOUS_GTID:
-            self._begin(None)
-        elif kind == EventType.QUERY:
-            self._query(events.parse_query(event))
-        elif kind == EventType.EXECUTE_LOAD_QUERY:
-            self._statement(events.parse_query(event, load_data=True))
-        elif kind == EventType.XA_PREPARE:
-            self._xa_prepared(events.parse_xa_prepare(event))
-        elif kind == EventType.INCIDENT:
-            raise PositionLostError(
-                f"The server noted at {self._file}:{self._offset} that changes are missing from "
-                f"its binary log (an incident event). What was copied cannot be brought up to date."
-            )
+    def _make_handlers(self) -> dict[int, Callable[[bytes], None]]:
+        return {
+            EventType.ROTATE: self._rotate,
+            EventType.HEARTBEAT: self._between_transactions,
+            EventType.PREVIOUS_GTIDS: self._between_transactions,
+            EventType.GTID: lambda event: self._begin((*events.parse_gtid(event), "")),
+            EventType.GTID_TAGGED: lambda event: self._begin(parse_gtid_tagged(event)),
+            EventType.ANONYMOUS_GTID: lambda event: self._begin(None),
+            EventType.TABLE_MAP: self._rows.table_map,
+            **dict.fromkeys(ROW_EVENTS, self._row_event),
+            EventType.QUERY: self._query,
+            EventType.EXECUTE_LOAD_QUERY: self._load_query,
+            EventType.XID: self._end,
+            EventType.XA_PREPARE: self._xa_prepared,
+            EventType.TRANSACTION_PAYLOAD: self._payload,
+            EventType.INCIDENT: self._incident,
+        }
+
+    def _payload(self, event: bytes) -> None:
+        for inner in payload.inner_events(event):
+            handler = self._handlers.get(inner[events.KIND_AT])
+            if handler is not None:
+                handler(inner)
+
+    def _incident(self, event: bytes) -> None:
+        raise PositionLostError(
+            f"The server noted at {self._file}:{self._offset} that changes are missing from its "
+            f"binary log (an incident event). What was copied cannot be brought up to date."
+        )
 
     # -- where we are
 
-    def _rotate(self, event: bytes, header: Header) -> None:
-        file, offset = events.parse_rotate(event)
-        self._file, self._offset = file, offset
+    def _rotate(self, event: bytes) -> None:
+        self._file, self._offset = events.parse_rotate(event)
         self._rows.forget_ids()
         # An artificial one only names the file from which the server begins to send, which after
         # a reconnection with GTIDs is an old one; positions do not go back (see _position).
-        self._between_transactions()
+        self._between_transactions(event)
 
-    def _advance(self, header: Header) -> None:
+    def _advance(self, event: bytes, kind: int) -> None:
         """Follow the event's end position, of which the header has only the lower 32 bits."""
-        if not header.log_pos:
+        log_pos = events.log_pos(event)
+        if not log_pos:  # it was never in a file
             return
-        offset = self._offset - self._offset % _WRAP + header.log_pos
-        if offset < self._offset and header.kind != EventType.HEARTBEAT:
+        offset = self._offset - self._offset % _WRAP + log_pos
+        if offset < self._offset and kind != EventType.HEARTBEAT:
             offset += _WRAP
         self._offset = max(offset, self._offset)
 
@@ -161,7 +163,7 @@ class Interpreter:
         self._coordinates_hold = True
         return Position(self._file, self._offset, gtid_set)
 
-    def _between_transactions(self) -> None:
+    def _between_transactions(self, event: bytes) -> None:
         if not self._in_transaction and self._file:
             self.delivered = self._position()
             self._sink.position_moved(self.delivered)
@@ -180,7 +182,7 @@ class Interpreter:
             uuid, number, tag = gtid
             self._sink.transaction_started(f"{uuid}:{tag}:{number}" if tag else f"{uuid}:{number}")
 
-    def _end(self) -> None:
+    def _end(self, event: bytes) -> None:
         if self._gtid is not None:
             uuid, number, tag = self._gtid
             self._gtids.add(uuid, number, tag)
@@ -190,24 +192,31 @@ class Interpreter:
         self.delivered = self._position()
         self._sink.transaction_ended(self.delivered)
 
-    def _row_event(self, event: bytes, kind: int) -> None:
-        for run in self._rows.keys(event, kind):
+    def _row_event(self, event: bytes) -> None:
+        for run in self._rows.keys(event):
             if self._xa_runs is not None:
                 self._xa_runs.append(run)
             self._sink.keys_changed(*run)
 
-    def _query(self, query: events.Query) -> None:
+    def _query(self, event: bytes) -> None:
+        if event.endswith(_BEGIN):
+            self._in_block = True
+            return
+        query = events.parse_query(event)
         verb = first_word(query.sql)
         if verb == "BEGIN":
             self._in_block = True
         elif verb == "COMMIT" or (verb == "ROLLBACK" and " TO " not in query.sql.upper()):
-            self._end()
+            self._end(event)
         elif verb == "XA" and not self._in_block:
-            self._xa(query.sql)
+            self._xa(event, query.sql)
         elif verb not in _WITHIN and verb != "ROLLBACK":
             self._statement(query)
             if not self._in_block:
-                self._end()
+                self._end(event)
+
+    def _load_query(self, event: bytes) -> None:
+        self._statement(events.parse_query(event, load_data=True))
 
     def _statement(self, query: events.Query) -> None:
         """A statement that was logged as such: a definition, or a change without row events."""
@@ -217,7 +226,7 @@ class Interpreter:
 
     # -- XA: rows are logged when they are prepared, and become visible when they are committed
 
-    def _xa(self, sql: str) -> None:
+    def _xa(self, event: bytes, sql: str) -> None:
         ended = _XA_ENDED.fullmatch(sql)
         if ended is None:  # XA START
             self._in_block = True
@@ -227,12 +236,13 @@ class Interpreter:
         if ended[1].upper() == "COMMIT":
             for run in runs:
                 self._sink.keys_changed(*run)
-        self._end()
+        self._end(event)
 
-    def _xa_prepared(self, prepare: events.XaPrepare) -> None:
+    def _xa_prepared(self, event: bytes) -> None:
+        prepare = events.parse_xa_prepare(event)
         if self._xa_runs and not prepare.one_phase:
             self._prepared[_normal_xid(prepare.xid)] = (self._begun_at, self._xa_runs)
-        self._end()
+        self._end(event)
 
 
 def _normal_xid(text: str) -> str:

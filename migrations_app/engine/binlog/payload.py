@@ -12,11 +12,10 @@ from typing import BinaryIO
 import zstandard
 
 from migrations_app.engine.binlog.errors import UnreadableEventError
-from migrations_app.engine.binlog.events import HEADER_BYTES, read_packed
+from migrations_app.engine.binlog.events import HEADER_BYTES, SIZE_AT, read_packed
 
 _END_FIELD, _SIZE_FIELD, _COMPRESSION_FIELD = 0, 1, 2
 _ZSTD, _NONE = 0, 255
-_SIZE_OFFSET = 9
 
 
 def inner_events(event: bytes) -> Iterator[bytes]:
@@ -62,7 +61,7 @@ def _parse_fields(event: bytes) -> tuple[int, int, int]:
 
 def _split(stream: BinaryIO) -> Iterator[bytes]:
     while header := _read_fully(stream, HEADER_BYTES):
-        size = int.from_bytes(header[_SIZE_OFFSET : _SIZE_OFFSET + 4], "little")
+        size = int.from_bytes(header[SIZE_AT : SIZE_AT + 4], "little")
         event = header + _read_fully(stream, size - HEADER_BYTES)
         if len(event) != size:
             raise UnreadableEventError("A transaction's payload ends in the middle of an event.")

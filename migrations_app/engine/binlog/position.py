@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 
 _NUMBER = re.compile(r"(\d+)$")
 
 
+@functools.lru_cache(maxsize=64)
 def file_number(file: str) -> int:
     """The number at the end of a binary log file's name; 0 if there is none.
 
@@ -31,6 +33,8 @@ class Position:
 
     def reached(self, file: str, offset: int) -> bool:
         """Whether this position is at or behind the given place."""
+        if self.file == file:
+            return self.offset >= offset
         return (file_number(self.file), self.offset) >= (file_number(file), offset)
 
     def __str__(self) -> str:

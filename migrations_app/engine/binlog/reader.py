@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Sequence
 
 from migrations_app.engine.binlog.errors import PositionLostError
-from migrations_app.engine.binlog.events import EventType, parse_header
+from migrations_app.engine.binlog.events import KIND_AT, EventType
 from migrations_app.engine.binlog.gtid import GtidSet
 from migrations_app.engine.binlog.interpreter import Interpreter
 from migrations_app.engine.binlog.position import Position
@@ -146,7 +146,7 @@ class BinlogReader:
         first: list[bytes] = []
         try:
             stream.open(position, use_gtid=use_gtid)
-            while not first or parse_header(first[-1]).kind in _PREAMBLE:
+            while not first or first[-1][KIND_AT] in _PREAMBLE:
                 first.append(stream.read())
         except StreamClosedError as error:
             stream.close()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from migrations_app.engine.binlog.errors import UnreadableEventError
-from migrations_app.engine.binlog.events import HEADER_BYTES, EventType, read_packed
+from migrations_app.engine.binlog.events import HEADER_BYTES, KIND_AT, EventType, read_packed
 from migrations_app.engine.binlog.sink import Subscription, TableName
 from migrations_app.engine.binlog.tablemap import TableMap, parse_table_map, table_name
 from migrations_app.engine.binlog.values import fits
@@ -92,7 +92,7 @@ class RowEvents:
         else:
             self._by_id.pop(table_id, None)
 
-    def keys(self, event: bytes, kind: int) -> Iterable[KeyRun]:
+    def keys(self, event: bytes) -> Iterable[KeyRun]:
         """The keys of a row event, in order; nothing for a table nobody asked for.
 
         Raises UnreadableEventError.
@@ -101,7 +101,7 @@ class RowEvents:
         if watched is None:
             return ()
         try:
-            return self._walk(watched, event, kind)
+            return self._walk(watched, event)
         except (IndexError, struct.error, ValueError) as error:
             raise _unreadable(watched, str(error)) from error
 
@@ -125,7 +125,8 @@ class RowEvents:
                 )
         return _WatchedTable(layout, subscription)
 
-    def _walk(self, watched: _WatchedTable, event: bytes, kind: int) -> Iterable[KeyRun]:
+    def _walk(self, watched: _WatchedTable, event: bytes) -> Iterable[KeyRun]:
+        kind = event[KIND_AT]
         at = HEADER_BYTES + _TABLE_ID_BYTES + 2
         if kind not in _V1:
             # The size of the extra data counts its own two bytes.
