@@ -1,0 +1,29 @@
+"""Waking a worker for a request. The queue only wakes; whether it runs, the database decides."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.db.models.functions import Now
+from django_q.tasks import async_task
+
+from migrations_app.models import MigrationRequest
+
+RUN_TASK = "migrations_app.tasks.run_migration"
+RUNNER_CLUSTER = "runner"
+
+
+def enqueue(request: MigrationRequest) -> None:
+    """Send a wake-up for a queued request, once the present transaction is committed.
+
+    A lost one is sent again by the supervisor; a second one finds the lease taken.
+    """
+    MigrationRequest.objects.filter(pk=request.pk).update(enqueued_at=Now())
+    request_id = request.pk
+    transaction.on_commit(
+        lambda: async_task(
+            RUN_TASK,
+            request_id,
+            cluster=RUNNER_CLUSTER,
+            task_name=f"request {request_id}",
+        )
+    )

@@ -1,0 +1,121 @@
+"""Finding runs that lost their worker, and waking those that should run.
+
+One look is safe to make from anywhere and as often as one likes: every step is a guarded move.
+A request that a person stopped is never started here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+
+from django.db import close_old_connections, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from migrations_app import lifecycle, queue
+from migrations_app.crypto import SecretUnavailableError
+from migrations_app.engine import EngineError, clean_up
+from migrations_app.lifecycle import ConflictError, LeaseLostError
+from migrations_app.models import LEASED_STATES, DesiredState, MigrationRequest, Run, State
+
+logger = logging.getLogger(__name__)
+
+# A wake-up that nobody followed within this time is taken for lost.
+_WAKE_AGAIN_SECS = 60.0
+
+
+def supervise() -> None:
+    """One look: lost runs, pauses that are over, wake-ups that got lost."""
+    close_old_connections()
+    for request in lifecycle.expired():
+        # Two supervisors may look at once, or the run may just have ended: then nothing is to do.
+        with contextlib.suppress(ConflictError, LeaseLostError):
+            _take_back(request)
+    due = Q(next_attempt_at=None) | Q(next_attempt_at__lte=Now())
+    for request in MigrationRequest.objects.filter(
+        due, state=State.INTERRUPTED, desired_state=DesiredState.RUN
+    ):
+        with contextlib.suppress(ConflictError):
+            _queue_again(request)
+    _wake_queued()
+
+
+def _take_back(request: MigrationRequest) -> None:
+    """A run whose lease ran out: its token is void from here on, whatever it still does."""
+    lost = Run.objects.filter(request=request, lease_token=request.lease_token, ended_at=None)
+    message = (
+        f"The run of worker {request.lease_owner} has not shown itself since "
+        f"{request.last_heartbeat_at:%Y-%m-%d %H:%M:%S} UTC. Progress up to the last checkpoint is "
+        f"kept."
+        if request.last_heartbeat_at
+        else "The run's worker was lost before it began."
+    )
+    with transaction.atomic():
+        lifecycle.move(
+            request,
+            "lose",
+            message,
+            token=request.lease_token,
+            run=lost.first(),
+            data={"worker": request.lease_owner, "lease_token": request.lease_token},
+            changes=lifecycle.ends_lease(next_attempt_at=None),
+        )
+        lost.update(ended_at=Now(), outcome=Run.LOST, message=message)
+    if request.desired_state == DesiredState.STOP:
+        lifecycle.move(request, "stopped", "Stopped: its worker was lost while it was stopping.")
+        _answer_open(request, "Stopped; the last checkpoint is kept.")
+    elif request.desired_state == DesiredState.CANCEL:
+        _cancel(request)
+
+
+def _cancel(request: MigrationRequest) -> None:
+    try:
+        dropped = clean_up(request.target.dsn(), request.statement)
+    except (EngineError, SecretUnavailableError) as error:
+        lifecycle.move(
+            request,
+            "fail",
+            f"Cancelled, but the shadow table could not be dropped: {error} Cancel it again.",
+            changes={"desired_state": DesiredState.IDLE, "ended_at": Now()},
+        )
+        return
+    lifecycle.move(
+        request,
+        "cancel",
+        "Cancelled; what was copied was dropped.",
+        data={"dropped": dropped},
+        changes={"ended_at": Now()},
+    )
+    _answer_open(request, "Cancelled.")
+
+
+def _answer_open(request: MigrationRequest, answer: str) -> None:
+    request.commands.filter(obeyed_at=None).update(obeyed_at=Now(), answer=answer)
+
+
+def _queue_again(request: MigrationRequest) -> None:
+    with transaction.atomic():
+        lifecycle.move(
+            request,
+            "requeue",
+            "Queued again; it goes on from its last checkpoint.",
+            changes={"next_attempt_at": None},
+        )
+        queue.enqueue(request)
+
+
+def _wake_queued() -> None:
+    """Wake-ups for queued requests that have none, or whose last one went unheard."""
+    unheard = Q(enqueued_at=None) | Q(enqueued_at__lt=lifecycle.in_secs(-_WAKE_AGAIN_SECS))
+    for request in (
+        MigrationRequest.objects.filter(unheard, state=State.QUEUED, desired_state=DesiredState.RUN)
+        .select_related("target")
+        .order_by("id")
+    ):
+        running = MigrationRequest.objects.filter(
+            target=request.target, state__in=LEASED_STATES
+        ).count()
+        if running < request.target.max_concurrent_runs:
+            with transaction.atomic():
+                queue.enqueue(request)

@@ -1,0 +1,29 @@
+"""What the queue calls. Nothing leaves these functions: the queue does not survive it."""
+
+from __future__ import annotations
+
+import logging
+
+from migrations_app import runner, supervisor
+
+logger = logging.getLogger(__name__)
+
+
+def run_migration(request_id: int) -> None:
+    """On the cluster ``runner``: take a queued request's lease and run it to its next rest."""
+    try:
+        runner.run(request_id)
+    except BaseException as error:
+        # SystemExit and KeyboardInterrupt, too: either would crash the worker without a record.
+        try:
+            runner.fail_unexpectedly(request_id, error)
+        except Exception:
+            logger.exception("Request %s failed, and that could not be recorded.", request_id)
+
+
+def supervise() -> None:
+    """On the cluster ``control``: one look at runs that lost their workers."""
+    try:
+        supervisor.supervise()
+    except Exception:
+        logger.exception("A look of the supervisor failed; the next one follows.")
