@@ -35,6 +35,8 @@ _PHASE_WORDS = {
     Phase.STOPPED: "Stopped",
     Phase.FAILED: "Failed",
 }
+# Their words are the outcome's.
+_FINAL_PHASES = (Phase.COMPLETED, Phase.STOPPED, Phase.FAILED)
 _COLOURS = {Level.INFO: "", Level.WARNING: "yellow", Level.ERROR: "red"}
 
 
@@ -114,8 +116,8 @@ class BarObserver:
     def phase_changed(self, phase: Phase) -> None:
         words = _PHASE_WORDS[phase]
         self._bars.reset(self._bar, description=words, details="")
-        if not self._console.is_terminal:
-            self._console.print(words)
+        if not self._console.is_terminal and phase not in _FINAL_PHASES:
+            self._say(words)
 
     def progressed(self, progress: Progress) -> None:
         self._bars.update(
@@ -129,16 +131,21 @@ class BarObserver:
         pass
 
     def happened(self, event: Event) -> None:
-        if event.kind in (Phase.COMPLETED, Phase.STOPPED, Phase.FAILED):
+        if event.kind in _FINAL_PHASES:
             return  # the outcome says it
-        self._console.print(event.message, style=_COLOURS[event.level] or None, highlight=False)
+        self._say(event.message, _COLOURS[event.level])
 
     def may_cut_over(self) -> bool:
         return True
 
     def ended(self, outcome: Outcome) -> None:
         good = outcome.exit_code in (0, 3)
-        self._console.print(outcome.message, style=None if good else "red", highlight=False)
+        self._say(outcome.message, "" if good else "red")
+
+    def _say(self, text: str, style: str = "") -> None:
+        self._console.print(
+            text, style=style or None, highlight=False, markup=False, soft_wrap=True
+        )
 
 
 def _details(progress: Progress) -> str:

@@ -49,7 +49,7 @@ class Beginning:
                 self.tell(
                     Event(
                         "session_killed",
-                        f"Ended {len(killed)} session(s) that an earlier run had left behind.",
+                        f"Ended sessions that an earlier run had left behind: {len(killed)}.",
                         data={"session_ids": killed},
                     )
                 )
@@ -176,7 +176,7 @@ class Beginning:
             self.tell(
                 Event(
                     "indexes_deferred",
-                    f"{len(deferred)} secondary index(es) are built after the copy.",
+                    f"Secondary indexes are built after the copy: {len(deferred)}.",
                     data={"indexes": [index.name for index in deferred]},
                 )
             )

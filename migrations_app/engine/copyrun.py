@@ -88,6 +88,7 @@ class CopyRun:
             [Subscription(names.schema, names.table, mapping.source_key.columns)],
             feed,
             use_gtid=use_gtid,
+            fresh=plan.watermarks is None,
             throttle=feed.too_many_keys,
         )
         self._chunker = self._make_chunker()
@@ -159,9 +160,10 @@ class CopyRun:
         The position is read first: one that is a little too old only means that some keys are
         seen twice.
         """
-        position = self._work.deltas.safe_position
-        # A prepared XA transaction pins the log too: its keys come again when it is committed.
+        # A prepared XA transaction pins the log too: its keys come again when it is committed. To
+        # be asked before the deltas: one that is committed in between must not be passed over.
         pinned = self._reader.restart_position
+        position = self._work.deltas.safe_position
         if position.reached(pinned.file, pinned.offset):
             position = pinned
         checksum = self._checksum.watermark_json()
@@ -269,7 +271,7 @@ class CopyRun:
         self._work.tell(
             Event(
                 "indexes_restored",
-                f"Built {len(built)} index(es) on the copied rows.",
+                f"Indexes built on the copied rows: {len(built)}.",
                 data={"indexes": built},
             )
         )

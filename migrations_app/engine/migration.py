@@ -16,6 +16,7 @@ from migrations_app.engine import outcomes, preflight
 from migrations_app.engine.abort import Abort
 from migrations_app.engine.copyrun import Calls
 from migrations_app.engine.dsn import Dsn
+from migrations_app.engine.binlog import ChangesLostError
 from migrations_app.engine.errors import EngineError, SchemaChangedError, StoppedError
 from migrations_app.engine.mainthread import MainThread
 from migrations_app.engine.observer import (
@@ -35,7 +36,8 @@ logger = logging.getLogger(__name__)
 
 _TICK_SECS = 0.05
 _PROGRESS_EVERY_SECS = 1.0
-# A run that is killed early should not have to begin at nothing.
+# A run that is killed early should not have to begin at nothing: the first checkpoint comes at
+# once, and the gaps double until they have the length asked for.
 _FIRST_CHECKPOINT_SECS = 1.0
 _INTERRUPT_EVERY_SECS = 0.5
 
@@ -133,6 +135,7 @@ class Conductor:
         self._abort = abort
         self._main = main
         self._interval_secs = options.checkpoint_interval_secs
+        self._gap_secs = _FIRST_CHECKPOINT_SECS
         self._observer_error: BaseException | None = None
         self._session: Session | None = None
         self._next_progress = 0.0
@@ -174,7 +177,8 @@ class Conductor:
             self._guarded(lambda: self._observer.progressed(self._phases.progress()))
             self._look_after_parts()
         if now >= self._next_checkpoint and self._phases.copying and not self._abort.is_set():
-            self._next_checkpoint = now + self._interval_secs
+            self._gap_secs = min(self._interval_secs, self._gap_secs * 2)
+            self._next_checkpoint = now + self._gap_secs
             self._save_checkpoint()
 
     def _serve(self, wait_secs: float) -> bool:
@@ -218,6 +222,9 @@ class Conductor:
     def entered(self, phase: Phase) -> None:
         if phase is Phase.COPY_ROWS:
             self._next_checkpoint = time.monotonic() + _FIRST_CHECKPOINT_SECS
+        elif self._phases.copying:
+            # What the last phase achieved is worth keeping.
+            self._next_checkpoint = 0.0
         self._observer.phase_changed(phase)
 
     def intend(self, intent: bool) -> None:
@@ -246,7 +253,7 @@ class Conductor:
 
     def _save_last_checkpoint(self, error: BaseException) -> None:
         """When every thread has ended: what was copied is not lost."""
-        if isinstance(error, SchemaChangedError):
+        if isinstance(error, (SchemaChangedError, ChangesLostError)):
             # Rule 7: nothing may be resumed from this shadow table.
             with contextlib.suppress(EngineError, MySQLdb.Error):
                 self._phases.checkpoints.invalidate(self._own_session())

@@ -23,7 +23,11 @@ Limits: files of 4 GiB or more are read from their beginning when no GTIDs are i
 without keys (a key column left out by binlog_row_image=MINIMAL) end the reader with a message.
 """
 
-from migrations_app.engine.binlog.errors import PositionLostError, UnreadableEventError
+from migrations_app.engine.binlog.errors import (
+    ChangesLostError,
+    PositionLostError,
+    UnreadableEventError,
+)
 from migrations_app.engine.binlog.gtid import GtidSet
 from migrations_app.engine.binlog.position import Position
 from migrations_app.engine.binlog.reader import BinlogReader
@@ -32,6 +36,7 @@ from migrations_app.engine.binlog.status import current_position, uses_gtids, wh
 
 __all__ = [
     "BinlogReader",
+    "ChangesLostError",
     "GtidSet",
     "Position",
     "PositionLostError",

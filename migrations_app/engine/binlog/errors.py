@@ -16,5 +16,9 @@ class PositionLostError(EngineError):
         self.server_message = server_message
 
 
+class ChangesLostError(FailedError):
+    """Rows changed, and the binary log cannot say which: no checkpoint from before is of use."""
+
+
 class UnreadableEventError(FailedError):
-    """An event holds something this reader does not understand, or lacks what it needs."""
+    """An event holds something that this reader does not understand."""

@@ -6,10 +6,11 @@ import dataclasses
 import logging
 import re
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from migrations_app.engine.binlog import events, payload
 from migrations_app.engine.binlog.ddl import changed_tables, first_word
-from migrations_app.engine.binlog.errors import PositionLostError
+from migrations_app.engine.binlog.errors import ChangesLostError
 from migrations_app.engine.binlog.events import EventType
 from migrations_app.engine.binlog.gtid import GtidSet
 from migrations_app.engine.binlog.position import Position, file_number
@@ -40,6 +41,13 @@ class ServerTraits:
     ignores_case: bool = False
 
 
+class _Prepared(NamedTuple):
+    """An XA transaction that is prepared: where it began, and its keys of subscribed tables."""
+
+    begun_at: Position
+    runs: list[KeyRun]
+
+
 class Interpreter:
     """The state of a stream between two events. Used by the reader's thread alone.
 
@@ -47,17 +55,24 @@ class Interpreter:
     """
 
     def __init__(
-        self, start: Position, subscriptions: Sequence[Subscription], sink: Sink, *, use_gtid: bool
+        self,
+        start: Position,
+        subscriptions: Sequence[Subscription],
+        sink: Sink,
+        *,
+        use_gtid: bool,
+        fresh: bool,
     ) -> None:
         self._names = [subscription.name for subscription in subscriptions]
         self._rows = RowEvents(subscriptions)
         self._sink = sink
         self._use_gtid = use_gtid
+        self._fresh = fresh
         self._gtids = GtidSet.parse(start.gtid_set)
         self._server_uuid = ""
         self._coordinates_hold = True
         self.delivered = start
-        self._prepared: dict[str, tuple[Position, list[KeyRun]]] = {}
+        self._prepared: dict[str, _Prepared] = {}
         self._handlers = self._make_handlers()
         self.stream_opened(ServerTraits(), by_gtid=False)
 
@@ -86,7 +101,7 @@ class Interpreter:
 
         Usually ``delivered``; earlier while an XA transaction with rows of ours stays prepared.
         """
-        positions = [begun_at for begun_at, _ in list(self._prepared.values())]
+        positions = [xa.begun_at for xa in list(self._prepared.values()) if xa.runs]
         return min(
             positions, key=lambda at: (file_number(at.file), at.offset), default=self.delivered
         )
@@ -131,9 +146,10 @@ class Interpreter:
                 handler(inner)
 
     def _incident(self, event: bytes) -> None:
-        raise PositionLostError(
+        raise ChangesLostError(
             f"The server noted at {self._file}:{self._offset} that changes are missing from its "
-            f"binary log (an incident event). What was copied cannot be brought up to date."
+            f"binary log (an incident event). What was copied cannot be brought up to date; the "
+            f"next run starts afresh."
         )
 
     # -- where we are
@@ -232,16 +248,24 @@ class Interpreter:
             self._in_block = True
             self._xa_runs = []
             return
-        _, runs = self._prepared.pop(_normal_xid(ended[2]), (None, []))
+        prepared = self._prepared.pop(_normal_xid(ended[2]), None)
         if ended[1].upper() == "COMMIT":
-            for run in runs:
+            if prepared is None and self._fresh:
+                raise ChangesLostError(
+                    f"The XA transaction {ended[2]} was prepared before the migration began to "
+                    f"read the binary log and committed after it, so it is not known which rows "
+                    f"it changed. The next run starts afresh."
+                )
+            for run in prepared.runs if prepared else ():
                 self._sink.keys_changed(*run)
         self._end(event)
 
     def _xa_prepared(self, event: bytes) -> None:
         prepare = events.parse_xa_prepare(event)
-        if self._xa_runs and not prepare.one_phase:
-            self._prepared[_normal_xid(prepare.xid)] = (self._begun_at, self._xa_runs)
+        if not prepare.one_phase:
+            self._prepared[_normal_xid(prepare.xid)] = _Prepared(
+                self._begun_at, self._xa_runs or []
+            )
         self._end(event)
 
 

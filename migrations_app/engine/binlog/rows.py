@@ -95,7 +95,7 @@ class RowEvents:
     def keys(self, event: bytes) -> Iterable[KeyRun]:
         """The keys of a row event, in order; nothing for a table nobody asked for.
 
-        Raises UnreadableEventError.
+        Raises UnreadableEventError, ChangesLostError.
         """
         watched = self._by_id.get(event[HEADER_BYTES : HEADER_BYTES + _TABLE_ID_BYTES])
         if watched is None:

@@ -31,7 +31,7 @@ from typing import Any
 
 from migrations_app.engine.binlog import tablemap as types
 from migrations_app.engine.binlog.defaults import default_value
-from migrations_app.engine.binlog.errors import UnreadableEventError
+from migrations_app.engine.binlog.errors import ChangesLostError
 from migrations_app.engine.binlog.events import read_packed
 from migrations_app.engine.binlog.tablemap import ColumnFormat, TableMap
 from migrations_app.engine.binlog.values import decoder_for
@@ -64,7 +64,7 @@ def build_row_walker(
     """The walker of WRITE_ROWS (inserted) or DELETE_ROWS events.
 
     present: the event's bitmap of columns. An inserted row that lacks a key column has its
-    default there. Raises UnreadableEventError if a key column is lacking otherwise.
+    default there. Raises ChangesLostError if a key column is lacking otherwise.
     """
     image = Image(_present_columns(present, len(table.columns)), "k")
     constants: dict[str, Any] = {}
@@ -128,11 +128,12 @@ def _key_names(
     ]
 
 
-def _missing_key(table: TableMap, column: KeyColumn) -> UnreadableEventError:
-    return UnreadableEventError(
+def _missing_key(table: TableMap, column: KeyColumn) -> ChangesLostError:
+    return ChangesLostError(
         f"A row event of {table.schema}.{table.table} lacks the key column {column.name}: it was "
-        f"written with another binlog_row_image than FULL. Set binlog_row_image=FULL on the "
-        f"server (new sessions take it up), or give the table a primary key."
+        f"written with another binlog_row_image than FULL, so it is not known which row changed. "
+        f"Set binlog_row_image=FULL on the server (new sessions take it up) and run the migration "
+        f"again, which then starts afresh; or give the table a primary key first."
     )
 
 
