@@ -14,9 +14,9 @@ import MySQLdb
 
 from migrations_app.engine import outcomes, preflight
 from migrations_app.engine.abort import Abort
+from migrations_app.engine.binlog import ChangesLostError
 from migrations_app.engine.copyrun import Calls
 from migrations_app.engine.dsn import Dsn
-from migrations_app.engine.binlog import ChangesLostError
 from migrations_app.engine.errors import EngineError, SchemaChangedError, StoppedError
 from migrations_app.engine.mainthread import MainThread
 from migrations_app.engine.observer import (

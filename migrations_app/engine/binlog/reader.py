@@ -48,8 +48,8 @@ class BinlogReader:
 
     use_gtid: read by GTID set, which survives a change of the source server; else by file and
     offset, as also for a set with tags, which the dump request of this client cannot hold.
-    fresh: no earlier reader read up to ``start``. Then an XA transaction that was prepared before it
-    and is committed after it ends the reader with ChangesLostError, as its rows were never seen;
+    fresh: no earlier reader read up to ``start``. Then an XA transaction that was prepared before
+    it and is committed after it ends the reader with ChangesLostError, as its rows were never seen;
     in a resumed run they were, and ``restart_position`` has kept those that matter.
     server_id: must be no other replica's; chosen at random if None. throttle: polled between
     events; nothing is read while it returns True.
