@@ -92,8 +92,8 @@ TRANSITIONS: Mapping[str, Transition] = {
     "cancel": Transition(
         _DRIVEN | _RESTING | _from(State.DRAFT, State.SUBMITTED, State.QUEUED),
         State.CANCELLED,
+        # An operator's order; before its start, its requester's too: commands.cancel checks it.
         "cancelled",
-        OPERATE,
     ),
 }
 

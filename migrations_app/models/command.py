@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 
 from migrations_app.models.request import MigrationRequest
 
@@ -35,6 +36,13 @@ class Command(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} #{self.request_id}"
+
+    def answered(self, answer: str) -> None:
+        """Note that it was obeyed, or found not to apply any more: once, by whoever did it."""
+        now = timezone.now()
+        rows = Command.objects.filter(pk=self.pk, obeyed_at=None)
+        if rows.update(obeyed_at=now, answer=answer):
+            self.obeyed_at, self.answer = now, answer
 
     @property
     def is_open(self) -> bool:

@@ -52,6 +52,12 @@ LEASED_STATES = frozenset(
 ACTIVE_STATES = LEASED_STATES | {State.QUEUED, State.INTERRUPTED}
 
 
+WRITTEN_BY_PEOPLE = (
+    "target", "statement", "schema_name", "table_name", "title", "reason", "volume", "strict",
+    "defer_cutover", "skip_drop", "defer_indexes", "checkpoint_max_age_secs", "updated_at",
+)  # fmt: skip
+
+
 class DesiredState(models.TextChoices):
     """What people want, which outlives workers: the supervisor never starts a stopped request."""
 
@@ -152,6 +158,23 @@ class MigrationRequest(models.Model):
 
     def __str__(self) -> str:
         return f"#{self.pk} {self.title or self.table}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save what its requester wrote; of a row that is there, never what lifecycle and the
+        run's own guarded updates write: this object may have been read before them."""
+        if not self._state.adding and kwargs.get("update_fields") is None:
+            kwargs["update_fields"] = WRITTEN_BY_PEOPLE
+        super().save(*args, **kwargs)
+
+    def refresh_from_db(
+        self, using: str | None = None, fields: Any = None, from_queryset: Any = None
+    ) -> None:
+        """Read anew. The state is protected against assignment, but this is no transition."""
+        names = [field.attname for field in self._meta.concrete_fields]
+        wanted = names if fields is None else list(fields)
+        if "state" in wanted:
+            self.__dict__.pop("state", None)
+        super().refresh_from_db(using, wanted, from_queryset)
 
     @property
     def table(self) -> str:
