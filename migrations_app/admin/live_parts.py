@@ -19,6 +19,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 PART_NAMES = (
+    "poller",
     "head",
     "banner",
     "progress",
@@ -57,6 +58,4 @@ def render_parts(
     request: HttpRequest, context: Mapping[str, Any], *, for_swap: bool = False
 ) -> dict[str, SafeString]:
     """Every part by name, in the order in which the page shows them on a narrow screen."""
-    return {
-        name: render_part(name, request, context, for_swap=for_swap) for name in PART_NAMES
-    }
+    return {name: render_part(name, request, context, for_swap=for_swap) for name in PART_NAMES}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from migrations_app.admin import words
+from migrations_app import words
 from migrations_app.engine.options import DEFAULT_VOLUME, MAX_VOLUME, MIN_VOLUME, volume_setting
 
 

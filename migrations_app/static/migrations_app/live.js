@@ -57,7 +57,7 @@
   }
 
   function isPoller(element) {
-    return element && element.id === "live-poller";
+    return element && element.hasAttribute("data-live-poller");
   }
 
   function openParts(root) {

@@ -37,7 +37,11 @@ def duration(secs: float | None) -> str:
     ):
         if whole >= unit_secs:
             rest = whole % unit_secs // part_secs
-            return f"{whole // unit_secs} {unit} {rest} {part}" if rest else f"{whole // unit_secs} {unit}"
+            return (
+                f"{whole // unit_secs} {unit} {rest} {part}"
+                if rest
+                else f"{whole // unit_secs} {unit}"
+            )
     return f"{whole} s"
 
 
@@ -63,7 +67,7 @@ def percent(fraction: float | None) -> int:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StateWords:
-    """How a state is shown. tone: the colour's name in the style sheet; text carries the meaning."""
+    """How a state is shown. tone: a colour of the style sheet; the text carries the meaning."""
 
     label: str
     tone: str

@@ -1,0 +1,79 @@
+"""The checkpoints page: what was saved, where, and which run went on from it."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+
+from migrations_app import words
+from migrations_app.admin import checkpoint_words
+from migrations_app.admin.columns import age, request_link
+from migrations_app.admin.readonly import ReadOnlyAdmin
+from migrations_app.models import Checkpoint
+
+
+@admin.register(Checkpoint)
+class CheckpointAdmin(ReadOnlyAdmin[Checkpoint]):
+    """One line a checkpoint, newest first."""
+
+    list_display = ("saved", "of_request", "at", "step", "rows", "run_number", "went_on")
+    list_display_links = ("saved",)
+    list_filter = ("phase", "request__target", "received_at")
+    list_select_related = ("request__target", "run")
+    search_fields = ("binlog_name", "gtid_set", "request__table_name", "request__title")
+    fields = (
+        "saved",
+        "of_request",
+        "run_number",
+        "engine_id",
+        "at",
+        "gtid_set",
+        "step",
+        "rows",
+        "copied",
+        "copier_watermark",
+        "checksum_watermark",
+        "deferred_indexes",
+        "cutover_intent",
+        "engine_version",
+        "went_on",
+        "created_at",
+    )
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Checkpoint]:
+        return super().get_queryset(request).prefetch_related("resumed_by")
+
+    @admin.display(description="Saved", ordering="id")
+    def saved(self, checkpoint: Checkpoint) -> str:
+        return age(checkpoint.received_at)
+
+    @admin.display(description="Request")
+    def of_request(self, checkpoint: Checkpoint) -> str:
+        return request_link(checkpoint.request)
+
+    @admin.display(description="Position")
+    def at(self, checkpoint: Checkpoint) -> str:
+        return format_html('<code class="sp-mono">{}</code>', checkpoint.position)
+
+    @admin.display(description="Step", ordering="phase")
+    def step(self, checkpoint: Checkpoint) -> str:
+        return words.phase_label(checkpoint.phase)
+
+    @admin.display(description="Rows copied", ordering="rows_copied")
+    def rows(self, checkpoint: Checkpoint) -> str:
+        return words.grouped(checkpoint.rows_copied)
+
+    @admin.display(description="Copied completely")
+    def copied(self, checkpoint: Checkpoint) -> str:
+        return checkpoint_words.bounds(checkpoint.copier_watermark) or "nothing yet"
+
+    @admin.display(description="Run")
+    def run_number(self, checkpoint: Checkpoint) -> str:
+        return f"run {checkpoint.run.number}"
+
+    @admin.display(description="Resumed by")
+    def went_on(self, checkpoint: Checkpoint) -> str:
+        return ", ".join(f"run {run.number}" for run in checkpoint.resumed_by.all()) or "–"

@@ -1,0 +1,33 @@
+"""Accounts and roles, in the site's look. A role is a group; its name says what it may do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
+from unfold.admin import ModelAdmin
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+if TYPE_CHECKING:
+    _UserAdmin = UserAdmin[User]
+else:  # Django's own cannot be subscripted while it runs
+    _UserAdmin = UserAdmin
+
+admin.site.unregister(User)
+admin.site.unregister(Group)
+
+
+@admin.register(User)
+class PersonAdmin(_UserAdmin, ModelAdmin):
+    """An account. Only a superuser or a holder of ``auth.change_user`` comes here."""
+
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+
+
+@admin.register(Group)
+class RoleAdmin(GroupAdmin, ModelAdmin):
+    """A role: requester, approver, operator, or a site's own."""

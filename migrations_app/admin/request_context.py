@@ -1,0 +1,101 @@
+"""What a request page says, read once and put into words: the context of its parts.
+
+``page_context`` reads a bounded number of rows, however long the history is, and decides nothing
+that the lifecycle or the commands have decided already.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from migrations_app import words
+from migrations_app.admin import banner, history, offered, progress_view
+from migrations_app.admin.access import SUBMIT, may
+from migrations_app.admin.editing import may_edit
+from migrations_app.admin.links import admin_url, history_link, object_link
+from migrations_app.models import Checkpoint, Event, MigrationRequest, Run, State, Target
+
+# How often a page asks for news. A request at rest changes only when somebody gives an order.
+ACTIVE_POLL_SECS = 2
+RESTING_POLL_SECS = 10
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OptionLine:
+    """One option of a request, as the page lists it."""
+
+    label: str
+    value: str
+
+
+def page_context(req: MigrationRequest, user: User) -> dict[str, Any]:
+    """Everything the parts of a request page show, for this reader."""
+    newest_run = Run.objects.filter(request=req).first()
+    checkpoints = history.recent_checkpoints(req)
+    return {
+        "req": req,
+        "state": words.state_words(req.state),
+        "now": timezone.now(),
+        "is_active": req.is_active,
+        "is_final": req.is_final,
+        "poll_secs": ACTIVE_POLL_SECS if req.is_active else RESTING_POLL_SECS,
+        "live_url": admin_url("migrationrequest_live", req.pk),
+        "target_url": object_link(user, Target, req.target_id),
+        "clone_url": f"{admin_url('migrationrequest_add')}?like={req.pk}"
+        if may(user, SUBMIT)
+        else "",
+        "option_lines": option_lines(req),
+        "progress": progress_view.read(req, newest_run),
+        "steps": progress_view.steps(req.state, req.phase),
+        "trend": progress_view.trend(newest_run),
+        "events": history.recent_events(req),
+        "events_url": history_link(user, Event, req.pk),
+        "runs": history.recent_runs(req, user),
+        "checkpoints": checkpoints,
+        "checkpoint": checkpoints[0] if checkpoints else None,
+        "checkpoints_url": history_link(user, Checkpoint, req.pk),
+        "no_checkpoint": history.NO_CHECKPOINT,
+        **_editing(req, user),
+        **banner.context(req),
+        **offered.context(req, user),
+        **history.approvals(req),
+    }
+
+
+def _editing(req: MigrationRequest, user: User) -> dict[str, Any]:
+    is_offered = may_edit(req, user)
+    return {
+        "edit_url": admin_url("migrationrequest_edit", req.pk) if is_offered else "",
+        "edit_words": "Changes the statement or the options."
+        if req.state == State.DRAFT
+        else "Changes the statement or the options. Approvals given for it no longer count.",
+    }
+
+
+def option_lines(req: MigrationRequest) -> list[OptionLine]:
+    """The options a request was submitted with, in words."""
+    return [
+        OptionLine(
+            "When a checkpoint cannot be used",
+            "fail and ask (strict)" if req.strict else "begin again",
+        ),
+        OptionLine(
+            "Cut-over", "waits for an order" if req.defer_cutover else "as soon as it is ready"
+        ),
+        OptionLine(
+            "The old table", "is kept" if req.skip_drop else "is dropped after the cut-over"
+        ),
+        OptionLine("Secondary indexes", INDEX_WORDS.get(req.defer_indexes, req.defer_indexes)),
+        OptionLine("A checkpoint is too old after", words.duration(req.checkpoint_max_age_secs)),
+    ]
+
+
+INDEX_WORDS = {
+    "auto": "built after the copy where that pays",
+    "on": "built after the copy",
+    "off": "built during the copy",
+}

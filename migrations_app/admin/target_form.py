@@ -1,0 +1,100 @@
+"""The form of a target. Secrets go in and never come out: no page holds them, not even masked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from unfold.widgets import (
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldBooleanSwitchWidget,
+)
+
+from migrations_app.engine import Dsn, RefusedError
+from migrations_app.models import Target
+
+if TYPE_CHECKING:
+    ModelForm = forms.ModelForm[Target]
+else:  # Django's own cannot be subscripted while it runs
+    ModelForm = forms.ModelForm
+
+
+class TargetForm(ModelForm):
+    """A target's address, account and policy. An empty secret keeps the one that is stored."""
+
+    password = forms.CharField(
+        required=False,
+        strip=False,
+        widget=UnfoldAdminPasswordWidget(
+            attrs={"autocomplete": "new-password"}, render_value=False
+        ),
+        help_text="Stored encrypted and never shown again. Or write env:NAME to have the workers"
+        " read it from that environment variable.",
+    )
+    replicas = forms.CharField(
+        required=False,
+        label="Replicas",
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "autocomplete": "off"}),
+        help_text="Replicas whose lag pauses a copy: one mysql://user:password@host:3306/schema a"
+        " line. Stored encrypted and never shown again.",
+    )
+    forget_replicas = forms.BooleanField(
+        required=False,
+        label="Forget the stored replicas",
+        widget=UnfoldBooleanSwitchWidget,
+        help_text="Copies are then no longer paused for the lag of replicas.",
+    )
+
+    class Meta:
+        model = Target
+        fields = (
+            "name",
+            "host",
+            "port",
+            "user",
+            "database",
+            "tls_mode",
+            "tls_ca_file",
+            "required_approvals",
+            "max_volume",
+            "max_concurrent_runs",
+            "replica_max_lag_secs",
+            "max_threads_running",
+        )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.has_password:
+            self.fields["password"].help_text += " Leave empty to keep the stored one."
+        if self.instance.stored_replica_dsns:
+            self.fields["replicas"].help_text += " Some are stored; leave empty to keep them."
+        self.fields["database"].help_text = "The schema whose tables may be changed."
+        self.fields["user"].help_text = "The MySQL account that makes the changes."
+
+    def clean_replicas(self) -> list[str]:
+        """One DSN a line. A bad one is named by its line, so that no password is repeated."""
+        lines = str(self.cleaned_data["replicas"]).split()
+        for number, line in enumerate(lines, start=1):
+            try:
+                Dsn.parse(line)
+            except RefusedError as error:
+                raise forms.ValidationError(f"Line {number}: {error}") from None
+        return lines
+
+    def clean(self) -> dict[str, Any]:
+        """A CA is needed where a certificate is to be verified."""
+        data = super().clean() or self.cleaned_data
+        if str(data.get("tls_mode", "")).startswith("verify") and not data.get("tls_ca_file"):
+            self.add_error("tls_ca_file", "Name the CA's file, or verification can only fail.")
+        return data
+
+    def save(self, commit: bool = True) -> Target:
+        """Keep what was typed; an empty secret leaves the stored one alone."""
+        if self.cleaned_data["password"]:
+            self.instance.set_password(self.cleaned_data["password"])
+        if self.cleaned_data["replicas"]:
+            self.instance.set_replica_dsns(self.cleaned_data["replicas"])
+        elif self.cleaned_data["forget_replicas"]:
+            self.instance.set_replica_dsns([])
+        return super().save(commit)
