@@ -23,7 +23,10 @@ def inner_events(event: bytes) -> Iterator[bytes]:
 
     Raises UnreadableEventError.
     """
-    compression, start, size = _parse_fields(event)
+    try:
+        compression, start, size = _parse_fields(event)
+    except (IndexError, KeyError) as error:
+        raise UnreadableEventError("A transaction's payload has no fields to read.") from error
     payload = io.BytesIO(memoryview(event)[start : start + size])
     if compression == _NONE:
         yield from _split(payload)
