@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 
+# What is offered is part of what can be ordered: pages ask here for both.
+Offer = offers.Offer
+ORDERS = offers.ORDERS
 available_orders = offers.available_orders
 
 
@@ -83,8 +86,8 @@ def edit(actor: User, request: MigrationRequest) -> None:
     """Save a changed statement or options. Approvals given for the old ones no longer count."""
     if request.state not in (State.DRAFT, State.SUBMITTED, State.APPROVED):
         raise OrderRefused(
-            f"Request #{request.pk} is “{State(request.state).label}”: its statement and options can only be "
-            f"changed before it is started."
+            f"Request #{request.pk} is “{State(request.state).label}”: its statement and options "
+            f"can only be changed before it is started."
         )
     if request.requester_id != actor.pk or not lifecycle.may(actor, lifecycle.SUBMIT):
         raise OrderRefused("Only its requester may change a request.")

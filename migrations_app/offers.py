@@ -16,6 +16,9 @@ from migrations_app.models import LEASED_STATES, DesiredState, MigrationRequest,
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
+SUBMIT = f"{lifecycle.APP}.{lifecycle.SUBMIT}"
+APPROVE = f"{lifecycle.APP}.{lifecycle.APPROVE}"
+OPERATE = f"{lifecycle.APP}.{lifecycle.OPERATE}"
 Person: TypeAlias = "User | AnonymousUser"
 
 
@@ -53,79 +56,79 @@ ORDERS: dict[str, Order] = {
             "submit",
             "Submit",
             "Sends the draft to the approvers.",
-            lifecycle.SUBMIT,
+            SUBMIT,
             lifecycle.TRANSITIONS["submit"].sources,
         ),
         Order(
             "approve",
             "Approve",
             "Allows the change to be started.",
-            lifecycle.APPROVE,
+            APPROVE,
             lifecycle.TRANSITIONS["approve"].sources,
         ),
         Order(
             "reject",
             "Reject",
             "Ends the request before it runs; say why.",
-            lifecycle.APPROVE,
+            APPROVE,
             lifecycle.TRANSITIONS["reject"].sources,
         ),
         Order(
             "start",
             "Start",
             "Queues it for the next free worker, which resumes from a checkpoint if there is one.",
-            lifecycle.OPERATE,
+            OPERATE,
             frozenset({State.APPROVED, State.STOPPED}),
         ),
         Order(
             "stop",
             "Stop",
             "Writes a checkpoint and ends the run; start it again to go on from there.",
-            lifecycle.OPERATE,
+            OPERATE,
             RUNNING | NOT_RUNNING,
         ),
         Order(
             "set_volume",
             "Set volume",
             "Changes how hard the copy works, 1 to 11; nothing that was copied is lost.",
-            lifecycle.OPERATE,
+            OPERATE,
             frozenset(State) - _ENDED,
         ),
         Order(
             "cut_over",
             "Cut over",
             "Swaps the tables now. This cannot be undone from here.",
-            lifecycle.OPERATE,
+            OPERATE,
             frozenset({State.WAITING_FOR_CUTOVER}),
         ),
         Order(
             "retry",
             "Retry",
             "Queues it again; it goes on from its checkpoint if there is one.",
-            lifecycle.OPERATE,
+            OPERATE,
             frozenset({State.FAILED, State.INTERRUPTED}),
         ),
         Order(
             "start_afresh",
             "Start afresh",
             "Drops the checkpoint and the shadow table, and copies every row again.",
-            lifecycle.OPERATE,
+            OPERATE,
             frozenset({State.FAILED, State.STOPPED}),
         ),
         Order(
             "cancel",
             "Cancel",
             "Gives the change up for good and drops the shadow and checkpoint tables.",
-            lifecycle.OPERATE,
+            OPERATE,
             lifecycle.TRANSITIONS["cancel"].sources,
         ),
     )
 }
 
 _ROLE_WORDS = {
-    lifecycle.SUBMIT: "requesters",
-    lifecycle.APPROVE: "approvers",
-    lifecycle.OPERATE: "operators",
+    SUBMIT: "requesters",
+    APPROVE: "approvers",
+    OPERATE: "operators",
 }
 
 
@@ -161,8 +164,8 @@ def why_not(order: Order, request: MigrationRequest, user: Person) -> str:
 
 def _has_permission(order: Order, request: MigrationRequest, user: Person) -> bool:
     if order.kind == "cancel" and request.state in NOT_BEGUN and request.requester_id == user.pk:
-        return lifecycle.may(user, lifecycle.SUBMIT) or lifecycle.may(user, order.permission)
-    return lifecycle.may(user, order.permission)
+        return user.has_perm(SUBMIT) or user.has_perm(order.permission)
+    return user.has_perm(order.permission)
 
 
 def _state_words(order: Order, request: MigrationRequest) -> str:

@@ -61,11 +61,15 @@ _FINAL_EVENTS = frozenset({Phase.COMPLETED.value, Phase.STOPPED.value, Phase.FAI
 
 
 def worker_name() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
+    """Who holds a lease: the worker's name, which its watch knows, and this process."""
+    worker = os.environ.get(drain.NAME_VARIABLE, socket.gethostname())
+    return f"{worker}:{os.getpid()}"
 
 
 def run(request_id: int) -> None:
     """Run a queued request to its next rest. Returns at once when it is not to be had."""
+    if drain.is_raised():
+        return  # the supervisor of another worker wakes somebody again
     close_old_connections()
     request = MigrationRequest.objects.select_related("target").filter(pk=request_id).first()
     if request is None or request.state != State.QUEUED or _target_is_full(request):
@@ -148,9 +152,13 @@ class Runner:
         if self.request.lease_token != self.token:
             raise LeaseLostError(f"token {self.token} of #{self.request.pk}")
         self._close_run(run_row, outcome)
-        if outcome.kind is OutcomeKind.STOPPED and observer.volume_order and not drain.is_raised():
-            if self.request.desired_state == DesiredState.RUN:
-                return True
+        if (
+            outcome.kind is OutcomeKind.STOPPED
+            and observer.volume_order
+            and not drain.is_raised()
+            and self.request.desired_state == DesiredState.RUN
+        ):
+            return True
         self._rest(run_row, outcome, lived_secs=time.monotonic() - began)
         return False
 
@@ -236,8 +244,8 @@ class Runner:
         if attempts > MAX_FAILED_ATTEMPTS:
             self._move(
                 "fail", run_row,
-                f"{outcome.message} It was tried {MAX_FAILED_ATTEMPTS} times; progress was kept, and "
-                f"Retry goes on from the last checkpoint.", data,
+                f"{outcome.message} It was tried {MAX_FAILED_ATTEMPTS} times; progress was kept, "
+                f"and Retry goes on from the last checkpoint.", data,
                 ended_at=Now(), desired_state=DesiredState.IDLE,
             )  # fmt: skip
             return

@@ -12,6 +12,7 @@ import logging
 from django.db import close_old_connections, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
+from django_q.models import Schedule
 
 from migrations_app import lifecycle, queue
 from migrations_app.crypto import SecretUnavailableError
@@ -20,6 +21,8 @@ from migrations_app.lifecycle import ConflictError, LeaseLostError
 from migrations_app.models import LEASED_STATES, DesiredState, MigrationRequest, Run, State
 
 logger = logging.getLogger(__name__)
+
+SUPERVISE_TASK = "migrations_app.tasks.supervise"
 
 # A wake-up that nobody followed within this time is taken for lost.
 _WAKE_AGAIN_SECS = 60.0
@@ -39,6 +42,18 @@ def supervise() -> None:
         with contextlib.suppress(ConflictError):
             _queue_again(request)
     _wake_queued()
+
+
+def ensure_schedule() -> None:
+    """Let the cluster ``control`` look each minute, beside the workers' own looks."""
+    values = {
+        "func": SUPERVISE_TASK,
+        "schedule_type": Schedule.MINUTES,
+        "minutes": 1,
+        "repeats": -1,
+        "cluster": "control",
+    }
+    Schedule.objects.update_or_create(name="supervise", defaults=values)
 
 
 def _take_back(request: MigrationRequest) -> None:
