@@ -1,0 +1,1 @@
+"""Whole stories, told by the demo in processes of their own."""
