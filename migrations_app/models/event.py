@@ -55,7 +55,7 @@ class Event(models.Model):
         return f"{self.kind}: {self.message[:80]}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        if self.pk is not None:
+        if not self._state.adding:
             raise AppendOnlyError("Events are append-only: this one cannot be changed.")
         super().save(*args, **kwargs)
 
