@@ -100,7 +100,7 @@ TRANSITIONS: Mapping[str, Transition] = {
 _LEASE_ENDS = {"lease_owner": "", "lease_expires_at": None}
 
 
-def in_secs(secs: float) -> ExpressionWrapper[DateTimeField[Any, Any]]:
+def in_secs(secs: float) -> ExpressionWrapper[Any]:
     """An instant by the database's clock, which is the same for every worker."""
     return ExpressionWrapper(
         Now() + Value(dt.timedelta(seconds=secs)), output_field=DateTimeField()
