@@ -137,6 +137,8 @@ TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
+# WhiteNoise warns about a folder that is missing.
+STATIC_ROOT.mkdir(exist_ok=True)
 # Pages work without `collectstatic`; with it, files are served from STATIC_ROOT.
 WHITENOISE_USE_FINDERS = True
 
