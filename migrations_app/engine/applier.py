@@ -90,8 +90,11 @@ class Applier:
     def _run(self) -> None:
         try:
             with self._work.sessions.opened("apply") as session:
-                while not self._stopping.is_set():
+                while True:
                     with self._turn:
+                        # Asked with the turn in hand: after a swap there is no shadow table.
+                        if self._stopping.is_set():
+                            return
                         self._cycle(session)
                     self._rest()
         except BaseException as error:

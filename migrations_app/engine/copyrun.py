@@ -53,12 +53,14 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Calls:
-    """What the run asks of its caller. intend: write a checkpoint with or without the intent to
-    swap; may_swap: the last word before the rename; enter: a phase begins; allowed: set when a
-    deferred cut-over may go on."""
+    """What the run asks of its caller.
+
+    enter: a phase begins; intend: write a checkpoint before a swap is tried; may_swap: the last
+    word before the rename; allowed: set when a deferred cut-over may go on.
+    """
 
     enter: Callable[[Phase], None]
-    intend: Callable[[bool], None]
+    intend: Callable[[], None]
     may_swap: Callable[[], bool]
     allowed: threading.Event
 
@@ -154,7 +156,7 @@ class CopyRun:
     def reader_error(self) -> Exception | None:
         return self._reader.error
 
-    def snapshot(self, *, intent: bool = False) -> Snapshot:
+    def snapshot(self) -> Snapshot:
         """What a checkpoint would have to hold now.
 
         The position is read first: one that is a little too old only means that some keys are
@@ -174,7 +176,8 @@ class CopyRun:
             position=position,
             phase=self.phase,
             deferred_indexes=self._deferred,
-            cutover_intent=intent,
+            # Also in a last checkpoint after a swap of which nobody knows whether it was made.
+            cutover_intent=self.phase is Phase.CUT_OVER,
             rows_copied=self._copier.rows_copied,
         )
 

@@ -53,7 +53,7 @@ class Swap:
 
 class CutOver:
     """may_swap: asked under the lock, right before the rename. intend: writes a checkpoint that
-    says the swap is being tried (or no longer)."""
+    says the swap is being tried, so that a successor knows a finished one when it sees it."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class CutOver:
         writer: ShadowWriter,
         checksum: Checksum,
         may_swap: Callable[[], bool],
-        intend: Callable[[bool], None],
+        intend: Callable[[], None],
     ) -> None:
         self._work = work
         self._feed = feed
@@ -78,19 +78,18 @@ class CutOver:
         pause = _FIRST_PAUSE_SECS
         for attempt in range(1, _ATTEMPTS + 1):
             self.catch_up()
-            self._intend(True)
+            self._intend()
             with self._work.sessions.opened("cutover") as session:
                 try:
                     stall_secs, deltas = self._attempt(session)
                     return Swap(stall_secs, attempt, deltas)
                 except (MySQLdb.Error, TransientError) as error:
-                    self._work.abort.check()
-                    if self.already_swapped():
+                    if session.lost and self.already_swapped():
                         return Swap(0.0, attempt, 0)
+                    self._work.abort.check()
                     if isinstance(error, MySQLdb.Error) and not is_contention(error):
                         raise
                     self._blocked(attempt, error, pause)
-            self._intend(False)
             self._work.abort.wait(pause)
             pause = min(_LONGEST_PAUSE_SECS, pause * 2)
         raise TransientError(
@@ -129,6 +128,7 @@ class CutOver:
                     f"RENAME TABLE {names.source_sql} TO {names.old_sql}, "
                     f"{names.shadow_sql} TO {names.source_sql}"
                 )
+                self._applier.stop()
             except BaseException:
                 if not session.lost:
                     self._feed.expect_no_ddl()

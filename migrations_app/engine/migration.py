@@ -95,7 +95,7 @@ class Migration:
 
         calls = Calls(
             enter=lambda phase: main.post(lambda: conductor.entered(phase)),
-            intend=lambda intent: main.ask(lambda: conductor.intend(intent)),
+            intend=lambda: main.ask(conductor.intend),
             may_swap=lambda: main.ask(observer.may_cut_over),
             allowed=self._allowed,
         )
@@ -227,9 +227,9 @@ class Conductor:
             self._next_checkpoint = 0.0
         self._observer.phase_changed(phase)
 
-    def intend(self, intent: bool) -> None:
-        """Write a checkpoint that says whether a swap is being tried. Raises when it cannot."""
-        row = self._phases.save_checkpoint(self._own_session(), intent=intent)
+    def intend(self) -> None:
+        """Write the checkpoint that a swap needs. Raises when it cannot."""
+        row = self._phases.save_checkpoint(self._own_session())
         self._observer.checkpoint_written(row)
 
     # -- checkpoints

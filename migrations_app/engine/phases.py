@@ -85,10 +85,10 @@ class Phases:
     def progress(self) -> Progress:
         return self._copy.progress() if self._copy is not None else Progress(Phase.SETUP)
 
-    def save_checkpoint(self, session: Session, *, intent: bool = False) -> CheckpointRow:
+    def save_checkpoint(self, session: Session) -> CheckpointRow:
         """Write a checkpoint row; only while ``copying``."""
         assert self._copy is not None
-        return self.checkpoints.save(session, self._copy.snapshot(intent=intent))
+        return self.checkpoints.save(session, self._copy.snapshot())
 
     # -- on the thread
 

@@ -233,7 +233,7 @@ class Session:
         return StatementInfo.parse(self._live().info())
 
     def warnings(self) -> list[tuple[str, int, str]]:
-        """(level, code, message) of the last statement's warnings, as far as the server lists them."""
+        """(level, code, message) of the last statement's warnings the server has kept."""
         return [
             (str(level), int(code), str(text)) for level, code, text in self.query("SHOW WARNINGS")
         ]

@@ -117,10 +117,7 @@ class BinlogReader:
     def stop(self) -> None:
         """End the thread and the connection; returns when both are gone."""
         self._stopping.set()
-        with self._lock:
-            stream = self._stream
-        if stream is not None:
-            stream.close()
+        self._hang_up()
         if self._thread.ident is None or self._thread is threading.current_thread():
             return
         self._thread.join(_JOIN_TIMEOUT_SECS)
@@ -128,6 +125,12 @@ class BinlogReader:
             logger.warning(
                 "Thread %s has not ended within %.0f s.", THREAD_NAME, _JOIN_TIMEOUT_SECS
             )
+
+    def _hang_up(self) -> None:
+        with self._lock:
+            stream = self._stream
+        if stream is not None:
+            stream.close()
 
     def _connect(self) -> None:
         """Open a stream at the last complete transaction and wait until events flow.
@@ -172,6 +175,8 @@ class BinlogReader:
                 try:
                     self._follow()
                 except StreamClosedError as closed:
+                    # The old connection must not stay open for as long as the new one is sought.
+                    self._hang_up()
                     self._reconnect(str(closed))
         except Exception as error:
             if not self._stopping.is_set():
@@ -179,10 +184,7 @@ class BinlogReader:
                     logger.exception("The binary log reader failed.")
                 self.error = error
         finally:
-            with self._lock:
-                stream = self._stream
-            if stream is not None:
-                stream.close()
+            self._hang_up()
 
     def _follow(self) -> None:
         """Hand on events until told to stop. Raises StreamClosedError when the stream ends."""
