@@ -34,6 +34,7 @@ STAY_SECS = 3600.0
 MOST_CHANGES = 300_000
 ONCE_SECS = 1800.0
 POLL_INTERVAL_SECS = 0.5
+LINE_WIDTH = 120
 
 FAILURES = (
     ChildError,
@@ -72,7 +73,8 @@ class Teller:
 
 def main(arguments: list[str]) -> int:
     given = _options(arguments)
-    console = Console(soft_wrap=True)
+    # In a file or a pipe there is no width to keep to.
+    console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else LINE_WIDTH)
     teller = Teller(console)
     stack = Stack(
         orders=given.orders,

@@ -99,9 +99,11 @@ class Stack:
     def close(self) -> None:
         """End everything. Calling it twice is harmless."""
         # Both at once: each may take its whole grace.
-        for child in self._children:
-            child.ask_to_end()
-        self._ends.close()
+        try:
+            for child in self._children:
+                child.ask_to_end()
+        finally:
+            self._ends.close()
 
     def check(self) -> None:
         """Raise when a part has ended by itself: ChildError, or WriterError."""
@@ -156,6 +158,8 @@ class Stack:
                 shutil.rmtree(other, ignore_errors=True)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(mode=0o700)
+        # Where collected static files would be; the web server asks for the folder.
+        (self.folder / "static").mkdir()
         if self.keep:
             (self.folder / "keep").touch()
         else:

@@ -29,9 +29,11 @@ POLL_INTERVAL_SECS = 0.2
 # A worker polls its orders each second, and the copy goes on meanwhile: asked a little early, it
 # stops near half.
 STOP_ASKED_AT = 0.35
-# Small tables are gone in a moment at the usual volume.
-SMALL_ORDERS = 300_000
+# Copied at the lowest volume, so that there is a middle to stop in.
+SMALL_ORDERS = 500_000
 ORDER_TIMEOUT_SECS = 60.0
+# Nothing that is waited for can come any more.
+FINAL_STATES = {"completed", "failed", "rejected", "cancelled"}
 # For a machine that is busy with other things; an idle one needs a tenth.
 RUN_TIMEOUT_SECS = 300.0
 RUN_TIMEOUT_SECS_PER_MILLION = 900.0
@@ -109,8 +111,9 @@ class Story:
         began_at = time.monotonic()
         self.people.start()
         self._say("The operator starts it.")
+        enough = int(STOP_ASKED_AT * self.stack.orders)
         self._wait(
-            lambda now: now.phase == "copy_rows" and now.fraction >= STOP_ASKED_AT,
+            lambda now: now.rows_copied >= enough,
             "near half of the rows are copied",
             self._run_timeout_secs,
         )
@@ -193,9 +196,7 @@ class Story:
             if claim(now):
                 return now
             self.stack.check()
-            if now.state in {"failed", "rejected", "cancelled"} or (
-                now.state == "completed" and time.monotonic() < deadline
-            ):
+            if now.state in FINAL_STATES:
                 raise StoryError(
                     f"Request #{self.request} is {now.state} while waiting until {what}."
                     f" It says: {now.message or 'nothing'}"

@@ -15,7 +15,7 @@ import pytest
 
 from playground.server import CHECKOUT
 
-TIMEOUT_SECS = 240
+TIMEOUT_SECS = 270
 DEADLINE_SECS = 60
 
 
@@ -63,13 +63,13 @@ def wait_until(claim: Callable[[], object], what: str) -> None:
 
 
 def test_a_migration_without_a_person_is_stopped_resumed_and_right() -> None:
-    process = demo("--once", "--orders", "60000", "--rate", "300")
+    process = demo("--once", "--orders", "150000", "--rate", "200")
     try:
         told, _ = process.communicate(timeout=TIMEOUT_SECS)
     finally:
         process.kill()
     assert process.returncode == 0, told
-    assert re.search(r"Differences\s+0\n", told.replace(" \n", "\n").replace("  ", " ")), told
+    assert re.search(r"Differences\s+0\s*\n", told), told
     assert re.search(r"Resumed from\s+checkpoint \d+ at \S+:\d+", told), told
     [kept] = re.findall(r"Not copied again\s+([\d,]+) rows", told)
     assert int(kept.replace(",", "")) > 0
