@@ -131,6 +131,14 @@ def test_savepoints_and_several_statements_stay_one_transaction(any_scheme: Sche
         assert following.recorder.changes()[-1] == ((3,), False)
 
 
+def test_a_table_without_transactions_is_followed_too(any_scheme: Schema) -> None:
+    run(any_scheme, "CREATE TABLE t (id INT PRIMARY KEY, a INT) ENGINE = MyISAM")
+    with reading(any_scheme, subscription(any_scheme)) as following:
+        run(any_scheme, "INSERT INTO t VALUES (1, 1), (2, 1)")
+        assert following.changes() == [((1,), False), ((2,), False)]
+        assert len(following.recorder.calls("ended")) == 1
+
+
 def test_a_table_made_from_a_query_is_one_transaction(schema: Schema) -> None:
     make_table(schema)
     with reading(schema, subscription(schema)) as following:
