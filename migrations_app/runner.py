@@ -201,9 +201,7 @@ class Runner:
                 eta_secs=None,
             )  # fmt: skip
             self._answer_open("The change was already made.")
-        elif (
-            self.request.desired_state == DesiredState.CANCEL and kind is not OutcomeKind.COMPLETED
-        ):
+        elif self.request.desired_state == DesiredState.CANCEL:
             self._cancel(run_row)
         elif self.request.desired_state == DesiredState.STOP:
             self._move("stopped", run_row, outcome.message, data)

@@ -1,0 +1,1 @@
+"""The application without its pages: states, orders, leases, settings, workers."""
