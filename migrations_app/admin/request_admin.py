@@ -76,7 +76,7 @@ class RequestAdmin(TypedAdmin[MigrationRequest]):
     @admin.display(description="Change", ordering="id")
     def change(self, req: MigrationRequest) -> str:
         return format_html(
-            '<a class="sp-strong" href="{}">#{} {}</a>',
+            '<a class="sp-strong sp-title" href="{}">#{} {}</a>',
             request_url(req.pk),
             req.pk,
             words.shortened(req.title or req.table, 70),
@@ -92,7 +92,9 @@ class RequestAdmin(TypedAdmin[MigrationRequest]):
             return "–"
         text = home.progress_words(req)
         return format_html(
-            '{}<span class="sp-faint">{}</span>', bar(req.fraction, text, size="small"), text
+            '<span class="sp-progress">{}<span class="sp-faint">{}</span></span>',
+            bar(req.fraction, text, size="small"),
+            text,
         )
 
     @admin.display(description="Table", ordering="table_name")

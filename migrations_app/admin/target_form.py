@@ -62,6 +62,16 @@ class TargetForm(ModelForm):
             "replica_max_lag_secs",
             "max_threads_running",
         )
+        help_texts = {
+            "database": "The schema whose tables may be changed.",
+            "user": "The MySQL account that makes the changes.",
+        }
+        labels = {
+            "max_threads_running": "Threads running, at most",
+            "replica_max_lag_secs": "Replica lag, at most (s)",
+            "max_volume": "Highest volume",
+            "max_concurrent_runs": "Runs at once",
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -69,8 +79,6 @@ class TargetForm(ModelForm):
             self.fields["password"].help_text += " Leave empty to keep the stored one."
         if self.instance.stored_replica_dsns:
             self.fields["replicas"].help_text += " Some are stored; leave empty to keep them."
-        self.fields["database"].help_text = "The schema whose tables may be changed."
-        self.fields["user"].help_text = "The MySQL account that makes the changes."
 
     def clean_replicas(self) -> list[str]:
         """One DSN a line. A bad one is named by its line, so that no password is repeated."""

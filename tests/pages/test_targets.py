@@ -1,0 +1,83 @@
+"""Targets: a password goes in and never comes out, and a connection test speaks in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.test import Client
+from django.urls import reverse
+
+from migrations_app.models import Target
+from tests.conftest import Schema
+from tests.pages.conftest import SECRET
+
+
+def typed(**changes: Any) -> dict[str, Any]:
+    """A target's form filled in."""
+    return {
+        "name": "Shop", "host": "127.0.0.1", "port": "1", "user": "app", "database": "shop",
+        "tls_mode": "preferred", "required_approvals": "1", "max_volume": "11",
+        "max_concurrent_runs": "2", "replica_max_lag_secs": "120", **changes,
+    }  # fmt: skip
+
+
+def url(name: str, *args: object) -> str:
+    return reverse(f"admin:migrations_app_target_{name}", args=args)
+
+
+def test_an_operator_adds_a_target_with_a_password(clients: dict[str, Client]) -> None:
+    answer = clients["operator"].post(url("add"), typed(password=SECRET))
+    assert answer.status_code == 302
+    target = Target.objects.get()
+    assert target.dsn().password == SECRET
+    assert SECRET not in target.stored_password
+
+
+def test_an_empty_password_keeps_the_stored_one(clients: dict[str, Client], target: Target) -> None:
+    clients["operator"].post(url("change", target.pk), typed(host="db.example", password=""))
+    target = Target.objects.get()
+    assert target.host == "db.example"
+    assert target.dsn().password == SECRET
+    assert target.replica_dsns
+
+
+def test_stored_replicas_can_be_forgotten(clients: dict[str, Client], target: Target) -> None:
+    clients["operator"].post(url("change", target.pk), typed(forget_replicas="on"))
+    assert not Target.objects.get().replica_dsns
+
+
+def test_a_password_is_not_shown_again_after_an_error(clients: dict[str, Client]) -> None:
+    answer = clients["operator"].post(url("add"), typed(port="0", password=SECRET))
+    assert answer.status_code == 200
+    assert SECRET not in answer.content.decode()
+
+
+def test_a_bad_replica_is_named_by_its_line(clients: dict[str, Client]) -> None:
+    answer = clients["operator"].post(url("add"), typed(replicas="postgres://x:y@z/w"))
+    assert "Line 1" in answer.content.decode()
+
+
+def test_only_operators_change_or_test_a_target(clients: dict[str, Client], target: Target) -> None:
+    for role in ("requester", "approver"):
+        assert clients[role].post(url("test", target.pk)).status_code == 403
+        assert clients[role].post(url("change", target.pk), typed()).status_code == 403
+
+
+def test_a_server_that_is_down_is_said_in_words(clients: dict[str, Client], target: Target) -> None:
+    text = clients["operator"].post(url("test", target.pk)).content.decode()
+    assert "No connection to 127.0.0.1:1/shop" in text
+    assert SECRET not in text
+
+
+def test_a_good_connection_and_a_wrong_password_are_told_apart(
+    clients: dict[str, Client], target: Target, schema: Schema
+) -> None:
+    dsn = schema.dsn
+    target.port, target.user, target.database = dsn.port, dsn.user, dsn.database
+    target.save()
+    text = clients["operator"].post(url("test", target.pk)).content.decode()
+    assert 'data-report="bad"' in text
+    target.set_password(dsn.password)
+    target.save()
+    text = clients["operator"].post(url("test", target.pk)).content.decode()
+    assert 'data-report="good"' in text
