@@ -164,6 +164,7 @@ class Runner:
 
     def _open_run(self) -> Run:
         request = self.request
+        volume = min(request.volume, request.target.max_volume)
         with transaction.atomic():
             number = (request.runs.aggregate(last=Max("number"))["last"] or 0) + 1
             row = Run.objects.create(
@@ -172,11 +173,11 @@ class Runner:
                 lease_token=self.token,
                 worker=worker_name(),
                 pid=os.getpid(),
-                volume=request.volume,
+                volume=volume,
                 rows_at_start=request.rows_copied,
             )
             lifecycle.renew_lease(
-                request, self.token, LEASE_SECS, running_volume=request.volume, started_at=Now()
+                request, self.token, LEASE_SECS, running_volume=volume, started_at=Now()
             )
         return row
 
