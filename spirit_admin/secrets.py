@@ -6,6 +6,7 @@ import base64
 import os
 import pathlib
 import secrets
+import time
 from collections.abc import Callable
 
 from django.core.exceptions import ImproperlyConfigured
@@ -32,7 +33,8 @@ def kept_key(
     if not may_make:
         raise ImproperlyConfigured(
             f"{name} is not set. Set it in the environment or in .env (see .env.example). It is "
-            f"only made up by itself with DEBUG=on or GENERATE_KEYS=on, which is not for production."
+            f"only made up by itself with DEBUG=on or GENERATE_KEYS=on, neither of them for "
+            f"production."
         )
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -50,13 +52,12 @@ def kept_key(
 
 
 def _wait_for(file: pathlib.Path) -> str:
-    import time
-
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         if file.exists():
             return file.read_text().strip()
         time.sleep(0.02)
     raise ImproperlyConfigured(
-        f"{file.with_suffix('.new')} was left by a process that ended while it made a key: remove it."
+        f"{file.with_suffix('.new')} was left by a process that ended while it made a key: "
+        f"remove it."
     )
