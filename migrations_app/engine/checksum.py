@@ -2,7 +2,7 @@
 
 A chunk of both tables is summed up in one consistent snapshot. When the sums differ, the deltas
 that were waiting at the snapshot usually explain it: leaving their rows out, the rest must be the
-same. Rows that differ are compared again by themselves once their deltas are applied. A row that
+same. Those rows stay open, and are compared by themselves once their deltas are applied. A row that
 still differs, although nothing touched it in between, is a real difference: it is fetched again
 once (and said so), and if that does not help the run fails and names it.
 
@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 
-from migrations_app.engine.applier import Applier
+from migrations_app.engine.applier import KEYS_A_BATCH, Applier
 from migrations_app.engine.chunker import Chunk, Chunker, Watermark
 from migrations_app.engine.crew import Crew
 from migrations_app.engine.errors import DifferenceError
@@ -31,8 +31,19 @@ from migrations_app.engine.tablekey import TableKey
 from migrations_app.engine.work import Work, with_retries
 
 _LOOKS_AT_A_HOT_ROW = 5
+_SETTLE_AT_KEYS = 5_000
 _KEYS_NAMED = 10
 _SNAPSHOT = "START TRANSACTION WITH CONSISTENT SNAPSHOT"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What one look at a chunk found. scan_secs: the time of the two sums alone, since only that
+    grows with the chunk; suspects: keys whose rows differed while their deltas were waiting."""
+
+    rows: int
+    scan_secs: float
+    suspects: frozenset[Key] | set[Key] = frozenset()
 
 
 class Checksum:
@@ -57,7 +68,8 @@ class Checksum:
         self._compare = RowComparison(work)
         self._crew = Crew(work.abort, "spirit-checksum", work.threads, self._run)
         self._lock = threading.Lock()
-        self._hot: set[Key] = set()
+        self._settling = threading.Lock()
+        self._open_keys: set[Key] = set()
         self.rows_checked = rows
         self.repaired = 0
 
@@ -72,28 +84,28 @@ class Checksum:
         self._crew.join()
 
     @property
-    def hot_keys(self) -> set[Key]:
-        """Keys still to be compared under the cut-over's lock."""
+    def open_keys(self) -> set[Key]:
+        """Keys of chunks that are done which have yet to be compared by themselves."""
         with self._lock:
-            return set(self._hot)
+            return set(self._open_keys)
 
     def watermark_json(self) -> str:
-        """The checkpoint's checksum_watermark: a watermark, and the keys left to the cut-over."""
+        """The checkpoint's checksum_watermark: a watermark, and the keys that are still open."""
         with self._lock:
             watermark = self._chunker.watermark()
             if watermark is None:
                 return ""
             document = json.loads(watermark.to_json())
             to_texts = self._work.mapping.source_key.to_texts
-            document["Hot"] = [to_texts(key) for key in sorted(self._hot, key=repr)]
+            document["Open"] = [to_texts(key) for key in sorted(self._open_keys, key=repr)]
         return json.dumps(document, separators=(",", ":"))
 
     def restore(self, watermark_json: str) -> None:
-        """Take over the keys an earlier run left to the cut-over."""
+        """Take over the keys an earlier run left open."""
         key = self._work.mapping.source_key
         with self._lock:
-            self._hot = {
-                key.from_texts(texts) for texts in json.loads(watermark_json).get("Hot", ())
+            self._open_keys = {
+                key.from_texts(texts) for texts in json.loads(watermark_json).get("Open", ())
             }
 
     def _run(self) -> None:
@@ -104,32 +116,53 @@ class Checksum:
                 chunk = with_retries(abort, session, lambda: self._chunker.next(session))
                 if chunk is None:
                     return
-                began = time.monotonic()
-                rows = with_retries(abort, session, lambda c=chunk: self._verify(session, c))  # type: ignore[misc]
-                self._chunker.sizer.took(rows, time.monotonic() - began)
+                verdict = with_retries(abort, session, lambda c=chunk: self._verify(session, c))  # type: ignore[misc]
+                self._chunker.sizer.took(verdict.rows, verdict.scan_secs)
                 with self._lock:
-                    self.rows_checked += rows
-                    self._chunker.finished(chunk, rows)
+                    self.rows_checked += verdict.rows
+                    self._open_keys |= verdict.suspects
+                    self._chunker.finished(chunk, verdict.rows)
+                    is_much = len(self._open_keys) > _SETTLE_AT_KEYS
+                if is_much:
+                    self.settle(session)
 
-    def _verify(self, session: Session, chunk: Chunk) -> int:
+    def _verify(self, session: Session, chunk: Chunk) -> _Verdict:
+        """Compare one chunk in one snapshot."""
         part = Range(chunk.lower, chunk.upper)
-        work = self._work
-        if work.deltas.waiting:
+        if self._work.deltas.waiting > _SETTLE_AT_KEYS:
             self._applier.flush()
         session.query("SET SESSION transaction_isolation = 'REPEATABLE-READ'")
         with self._window() as touched, session.transaction(_SNAPSHOT):
+            began = time.monotonic()
             ours = self._compare.source.total(session, part)
-            if ours == self._compare.shadow.total(session, part):
-                return ours.rows
+            theirs = self._compare.shadow.total(session, part)
+            scan_secs = time.monotonic() - began
+            if ours == theirs:
+                return _Verdict(ours.rows, scan_secs)
+            # All that the snapshot shows must have come by: then what explains the difference
+            # is in the window.
             self._catch_up(session)
-            explained = set(touched)
-            if self._compare.same_but_for(session, part, explained):
-                suspects = explained
-            else:
-                suspects = explained | self._compare.find(session, part, explained)
-            suspects = self._compare.differing(session, suspects)
-        self._settle(session, suspects)
-        return ours.rows
+            explained = self._within(chunk, touched)
+            found: set[Key] = set()
+            if not self._compare.same_but_for(session, part, explained):
+                found = self._compare.find(session, part, explained)
+            suspects = self._compare.differing(session, explained)
+        if found:
+            # Nothing explains these: repaired or refused now, not when all is copied and checked.
+            suspects |= self._settled(session, found)
+        return _Verdict(ours.rows, scan_secs, suspects)
+
+    def _within(self, chunk: Chunk, touched: set[Key]) -> set[Key]:
+        """Those of the keys that can be in the chunk."""
+        keys = set(touched)
+        if not self._work.mapping.source_key.comparable:
+            return keys
+        lower, upper = chunk.lower, chunk.upper
+        return {
+            key
+            for key in keys
+            if (lower is None or key >= lower) and (upper is None or key < upper)
+        }
 
     @contextlib.contextmanager
     def _window(self) -> Iterator[set[Key]]:
@@ -139,35 +172,46 @@ class Checksum:
         finally:
             self._work.deltas.close_window(window)
 
-    def _settle(self, session: Session, suspects: Collection[Key]) -> None:
-        """Compare single rows again until they are the same, or hot, or really different."""
+    def settle(self, session: Session) -> None:
+        """Compare the rows that are still open by themselves; what stays open is hot."""
+        session.query("SET SESSION transaction_isolation = 'REPEATABLE-READ'")
+        with self._settling:
+            keys = self.open_keys
+            left = with_retries(self._work.abort, session, lambda: self._settled(session, keys))
+            with self._lock:
+                self._open_keys -= keys - left
+
+    def _settled(self, session: Session, keys: Collection[Key]) -> set[Key]:
+        """Compare single rows until they are the same, or really different; returns those that
+        were touched again before every look."""
+        suspects = set(keys)
         repaired: set[Key] = set()
         for _ in range(_LOOKS_AT_A_HOT_ROW):
             if not suspects:
-                return
+                break
             self._work.abort.check()
             self._applier.flush()
             with self._window() as touched:
                 with session.transaction(_SNAPSHOT):
-                    suspects = self._compare.differing(session, suspects)
+                    suspects = self._differing(session, suspects)
                 if suspects:
                     self._catch_up(session)
-                unexplained = set(suspects) - touched
+                unexplained = suspects - touched
             if unexplained:
                 self._repair(unexplained, repaired)
                 repaired |= unexplained
-        with self._lock:
-            self._hot |= set(suspects)
+        return suspects
 
-    def settle_hot(self, session: Session) -> None:
-        """Another try at the rows that were touched too often to be compared."""
-        hot, self._hot = self.hot_keys, set()
-        session.query("SET SESSION transaction_isolation = 'REPEATABLE-READ'")
-        with_retries(self._work.abort, session, lambda: self._settle(session, hot))
+    def _differing(self, session: Session, keys: Collection[Key]) -> set[Key]:
+        ordered = list(keys)
+        found: set[Key] = set()
+        for at in range(0, len(ordered), KEYS_A_BATCH):
+            found |= self._compare.differing(session, ordered[at : at + KEYS_A_BATCH])
+        return found
 
     def differing_now(self, session: Session) -> set[Key]:
         """Of the keys left to the cut-over, those that differ; under the lock, all applied."""
-        return self._compare.differing(session, self.hot_keys)
+        return self._differing(session, self.open_keys)
 
     def _repair(self, keys: set[Key], already: set[Key]) -> None:
         names = self._named(keys)

@@ -83,26 +83,31 @@ class Copier:
                     self._copy(session, chunk)
 
     def _copy(self, session: Session, chunk: Chunk) -> None:
-        began = time.monotonic()
-        records = with_retries(self._work.abort, session, lambda: self._attempt(session, chunk))
-        self._chunker.sizer.took(records, time.monotonic() - began)
+        records, secs = with_retries(
+            self._work.abort, session, lambda: self._attempt(session, chunk)
+        )
+        self._chunker.sizer.took(records, secs)
         with self._count_lock:
             self.rows_copied += records
         self._chunker.finished(chunk, records)
 
-    def _attempt(self, session: Session, chunk: Chunk) -> int:
+    def _attempt(self, session: Session, chunk: Chunk) -> tuple[int, float]:
+        """Copy a chunk; returns its rows and the seconds the copying itself took (waiting for
+        visibility is no reason for smaller chunks)."""
         work = self._work
         work.visibility.wait(session, chunk.ticket, work.abort)
         where = work.mapping.source_key.where(chunk.lower, chunk.upper)
+        began = time.monotonic()
         with session.transaction():
             session.execute(self._insert + where)
             info = session.statement_info
+            secs = time.monotonic() - began
             if info.warnings:
                 self._refuse_warnings(session, chunk, info)
             work.lock.check(session)
         if info.duplicates:
             self._fetch_skipped(session, where)
-        return info.records
+        return info.records, secs
 
     def _fetch_skipped(self, session: Session, where: str) -> None:
         """Rule 8: write the rows of a chunk that INSERT IGNORE left out.

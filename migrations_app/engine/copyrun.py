@@ -241,7 +241,7 @@ class CopyRun:
         self._verify()
         self._enter(Phase.POST_CHECKSUM)
         with self._work.sessions.opened("checksum") as session:
-            self._checksum.settle_hot(session)
+            self._checksum.settle(session)
         self._wait_for_order()
         self._swap(cut_over)
 
