@@ -4,7 +4,9 @@
 - ``models``: what is stored.
 - ``lifecycle``: the states of a request and who may move it; the only place that changes a state.
 - ``commands``: what a person can order.
-- ``runner``, ``tasks``, ``supervisor``, ``cluster``: obeying orders inside workers.
+- ``runner``, ``runobserver``, ``tasks``, ``supervisor``: obeying orders inside workers;
+  ``cluster``, ``liveness``, ``drain``: the workers' processes.
+- ``offers``, ``queue``: which orders are open to whom; waking workers.
 - ``admin``: the pages.
 
 Imports go one way: admin → commands → lifecycle → models, and tasks → runner → engine.

@@ -1,0 +1,198 @@
+"""What a run reports and what it is ordered, by way of the control database, under its token."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from migrations_app import drain, lifecycle
+from migrations_app.engine import CheckpointRow, Migration, Phase, Progress
+from migrations_app.engine import Event as EngineEvent
+from migrations_app.models import (
+    Checkpoint,
+    Command,
+    CommandKind,
+    DesiredState,
+    MigrationRequest,
+    Run,
+    Sample,
+    State,
+)
+
+LEASE_SECS = 30.0
+SAMPLE_EVERY_SECS = 5.0
+_FINAL_EVENTS = frozenset({Phase.COMPLETED.value, Phase.STOPPED.value, Phase.FAILED.value})
+
+
+class RunStop:
+    """The engine's stop signal: an order, or the worker is draining."""
+
+    def __init__(self) -> None:
+        self._ordered = threading.Event()
+
+    def order(self) -> None:
+        self._ordered.set()
+
+    def is_set(self) -> bool:
+        return self._ordered.is_set() or drain.is_raised()
+
+
+class RunObserver:
+    """What the engine tells, written to the control database under the run's token."""
+
+    def __init__(self, request: MigrationRequest, run_row: Run, token: int, stop: RunStop) -> None:
+        self._request = request
+        self._run = run_row
+        self._token = token
+        self._stop = stop
+        self._next_sample = 0.0
+        self.migration: Migration | None = None
+        self.volume_order: Command | None = None
+
+    # -- Observer
+
+    def phase_changed(self, phase: Phase) -> None:
+        if phase.value in _FINAL_EVENTS:
+            return
+        lifecycle.renew_lease(self._request, self._token, LEASE_SECS, phase=phase.value)
+        self._request.refresh_from_db(fields=["state"])
+        if self._request.state == State.STOPPING:
+            return
+        name, message = {
+            Phase.WAITING_FOR_CUTOVER: ("wait", "Every row is copied and verified."),
+            Phase.CUT_OVER: ("cut_over", "The tables are being swapped."),
+        }.get(phase, ("copy", "The run is under way."))
+        if lifecycle.can(self._request, name):
+            lifecycle.move(self._request, name, message, token=self._token, run=self._run)
+
+    def progressed(self, progress: Progress) -> None:
+        lifecycle.renew_lease(
+            self._request,
+            self._token,
+            LEASE_SECS,
+            phase=progress.phase.value,
+            rows_copied=progress.rows_copied,
+            rows_total=progress.rows_total,
+            rows_checked=progress.rows_checked,
+            fraction=progress.fraction,
+            rows_per_sec=progress.rows_per_sec,
+            eta_secs=progress.eta_secs,
+            deltas_waiting=progress.deltas_waiting,
+            deltas_applied=progress.deltas_applied,
+            throttled=progress.throttled,
+            position=progress.position,
+        )
+        self._obey()
+        if time.monotonic() >= self._next_sample:
+            self._next_sample = time.monotonic() + SAMPLE_EVERY_SECS
+            self._take_sample(progress)
+
+    def checkpoint_written(self, row: CheckpointRow) -> None:
+        with transaction.atomic():
+            self._assert_lease()
+            Checkpoint.objects.create(
+                request=self._request,
+                run=self._run,
+                engine_id=row.id,
+                copier_watermark=row.copier_watermark,
+                checksum_watermark=row.checksum_watermark,
+                binlog_name=row.binlog_name,
+                binlog_pos=row.binlog_pos,
+                gtid_set=row.gtid_set,
+                phase=row.phase,
+                deferred_indexes=row.deferred_indexes,
+                cutover_intent=row.cutover_intent,
+                rows_copied=row.rows_copied,
+                engine_version=row.engine_version,
+                created_at=row.created_at,
+            )
+
+    def happened(self, event: EngineEvent) -> None:
+        if event.kind in _FINAL_EVENTS:
+            return  # the move that ends the run says it
+        with transaction.atomic():
+            self._assert_lease()
+            if event.kind in ("started", "resumed"):
+                self._note_begin(event)
+            lifecycle.record(
+                self._request,
+                event.kind,
+                event.message,
+                run=self._run,
+                data=event.data,
+                level=event.level,
+            )
+
+    def may_cut_over(self) -> bool:
+        """The last word before the rename: still ours, still wanted."""
+        wanted = MigrationRequest.objects.filter(
+            pk=self._request.pk, desired_state=DesiredState.RUN
+        ).exists()
+        return wanted and lifecycle.holds_lease(self._request, self._token)
+
+    # -- the parts of it
+
+    def _assert_lease(self) -> None:
+        lifecycle.renew_lease(self._request, self._token, LEASE_SECS)
+
+    def _note_begin(self, event: EngineEvent) -> None:
+        changes: dict[str, Any] = {
+            "method": event.data.get("method", ""),
+            "threads": event.data.get("threads"),
+        }
+        if event.kind == "resumed":
+            changes["resumed_from"] = Checkpoint.objects.filter(
+                request=self._request, engine_id=event.data["checkpoint_id"]
+            ).first()
+        else:
+            changes["rows_at_start"] = 0
+        Run.objects.filter(pk=self._run.pk).update(**changes)
+        # The order to start afresh is obeyed: the next run may resume.
+        MigrationRequest.objects.filter(pk=self._request.pk).update(fresh_wanted=False)
+
+    def _take_sample(self, progress: Progress) -> None:
+        Sample.objects.create(
+            run=self._run,
+            phase=progress.phase.value,
+            rows_copied=progress.rows_copied,
+            rows_checked=progress.rows_checked,
+            rows_per_sec=progress.rows_per_sec,
+            deltas_waiting=progress.deltas_waiting,
+            chunk_time_secs=progress.chunk_time_secs,
+            replica_lag_secs=progress.replica_lag_secs,
+        )
+
+    def _obey(self) -> None:
+        for command in self._request.commands.filter(obeyed_at=None).order_by("id"):
+            if command.kind in (CommandKind.STOP, CommandKind.CANCEL):
+                # Answered when the run has ended.
+                self._stop.order()
+            elif command.kind == CommandKind.SET_VOLUME:
+                self._obey_volume(command)
+            elif command.kind == CommandKind.CUT_OVER and self.migration is not None:
+                self.migration.allow_cut_over()
+                self._answer(command, "The swap is being tried.")
+
+    def _obey_volume(self, command: Command) -> None:
+        volume = int(command.argument["volume"])
+        if volume == self._run.volume:
+            self._answer(command, f"The run already has volume {volume}.")
+            return
+        self.volume_order = command
+        self._answer(command, f"The run resumes from its checkpoint with volume {volume}.")
+        lifecycle.record(
+            self._request,
+            "volume_changed",
+            f"Volume {self._run.volume} → {volume}.",
+            actor=command.actor,
+            run=self._run,
+            data={"volume": volume, "before": self._run.volume},
+        )
+        self._stop.order()
+
+    def _answer(self, command: Command, answer: str) -> None:
+        Command.objects.filter(pk=command.pk).update(obeyed_at=Now(), answer=answer)
