@@ -24,7 +24,7 @@ DEADLINE_SECS = 60.0
 def wait_until(
     condition: Callable[[], Any], what: str, deadline_secs: float = DEADLINE_SECS
 ) -> Any:
-    """Return the condition's first true value; fail, saying what was waited for, at the deadline."""
+    """The condition's first true value; at the deadline fail, saying what was waited for."""
     deadline = time.monotonic() + deadline_secs
     while time.monotonic() < deadline:
         value = condition()

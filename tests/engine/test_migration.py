@@ -39,7 +39,8 @@ WIDEN = "ALTER TABLE t MODIFY v BIGINT NOT NULL"
 @pytest.mark.parametrize(
     "statement",
     [
-        "ALTER TABLE t ADD COLUMN n INT NOT NULL DEFAULT 5, MODIFY v BIGINT NOT NULL, ADD KEY nv (n, v)",
+        ("ALTER TABLE t ADD COLUMN n INT NOT NULL DEFAULT 5, MODIFY v BIGINT NOT NULL,"
+        " ADD KEY nv (n, v)"),
         "ALTER TABLE t CHANGE v w BIGINT NOT NULL FIRST, DROP COLUMN note",
         "ALTER TABLE t MODIFY note VARCHAR(300) CHARACTER SET latin1, ADD KEY (note)",
         "ALTER TABLE t ADD UNIQUE KEY u (v), FORCE",

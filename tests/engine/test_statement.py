@@ -49,7 +49,10 @@ def test_renamed_and_dropped_columns_are_noted() -> None:
     ("sql", "clauses"),
     [
         ("CREATE INDEX i ON t (a, b DESC)", "ADD INDEX i (a, b DESC)"),
-        ("CREATE UNIQUE INDEX `i x` USING BTREE ON d.t (a(5))", "ADD UNIQUE INDEX `i x` USING BTREE (a(5))"),
+        (
+            "CREATE UNIQUE INDEX `i x` USING BTREE ON d.t (a(5))",
+            "ADD UNIQUE INDEX `i x` USING BTREE (a(5))",
+        ),
         ("DROP INDEX i ON t", "DROP INDEX i"),
     ],
 )  # fmt: skip

@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
 
 from migrations_app.models import Event, MigrationRequest, Run, State, Target
 from tests.pages.conftest import ROLES, SECRET, MakeRequest
@@ -113,7 +114,7 @@ def test_a_list_costs_the_same_however_many_rows_it_shows(
     told: MigrationRequest,
     make_request: MakeRequest,
     model: str,
-    django_assert_max_num_queries: pytest.FixtureRequest,
+    django_assert_max_num_queries: DjangoAssertNumQueries,
 ) -> None:
     for number in range(30):
         req = make_request(State.RUNNING)
@@ -128,7 +129,7 @@ def test_a_list_costs_the_same_however_many_rows_it_shows(
 def test_a_request_page_costs_the_same_however_long_its_history(
     clients: dict[str, Client],
     told: MigrationRequest,
-    django_assert_max_num_queries: pytest.FixtureRequest,
+    django_assert_max_num_queries: DjangoAssertNumQueries,
 ) -> None:
     for _ in range(100):
         Event.objects.create(request=told, kind="throttled", message="Paused.")
