@@ -25,6 +25,7 @@ from playground.shop import DEFAULT_ORDERS
 from playground.stack import Stack
 from playground.story import STATEMENT, Result, Story, StoryError
 from playground.visitor import PageError
+from playground.writer import WriterReport
 from playground.writersession import WriterError
 
 ONCE_RATE = 500.0
@@ -35,6 +36,8 @@ MOST_CHANGES = 300_000
 ONCE_SECS = 1800.0
 POLL_INTERVAL_SECS = 0.5
 LINE_WIDTH = 120
+# Below this share of the wished rate the report says that the machine was too busy.
+KEPT_PACE = 0.9
 
 FAILURES = (
     ChildError,
@@ -233,7 +236,7 @@ def _report(console: Console, stack: Stack, result: Result) -> None:
             "Not copied again",
             f"{resumed.get('rows_copied', 0):,} rows that were copied before the stop",
         ),
-        ("Written meanwhile", f"{writer.writes:,} rows in {writer.secs:.0f} s: {kinds}"),
+        ("Written meanwhile", f"{_pace(stack, writer)}: {kinds}"),
         ("The application waited", f"{writer.latency}"),
         ("Errors it saw", f"{retried} (each tried again)" if retried else "0"),
         (
@@ -249,6 +252,18 @@ def _report(console: Console, stack: Stack, result: Result) -> None:
     console.print()
     console.print(table)
     console.print()
+
+
+def _pace(stack: Stack, writer: WriterReport) -> str:
+    """How much the application wrote, and whether the machine let it write as much as it wished."""
+    pace = writer.writes / max(writer.secs, 0.001)
+    told = f"{writer.writes:,} rows in {writer.secs:.0f} s"
+    if pace >= KEPT_PACE * stack.rate:
+        return told
+    return (
+        f"{told} (this machine was too busy for {stack.rate:g} a second: it waited, and"
+        f" wrote {pace:.0f})"
+    )
 
 
 if __name__ == "__main__":

@@ -69,7 +69,8 @@ class LiveWriter:
         rate: float = 500.0,
         max_secs: float = 600.0,
         max_changes: int = 300_000,
-        threads: int = 4,
+        # Commits of several connections share a flush of the log.
+        threads: int = 8,
         seed: int = 1,
     ) -> None:
         self.dsn = as_dsn(dsn)

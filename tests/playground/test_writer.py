@@ -166,7 +166,7 @@ def test_the_bounds_hold(shop: Schema) -> None:
     writer = LiveWriter(shop.dsn, rate=200, max_secs=1.0, max_changes=10_000)
     with writer:
         wait_until(lambda: not writer.is_writing, "the time bound")
-    assert 0 < writer.changes <= 200 + 2 * 4
+    assert 0 < writer.changes <= 200 + 2 * 8
     assert written(shop, 101, seed=2).changes == 101
 
 
