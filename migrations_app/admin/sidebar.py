@@ -13,6 +13,7 @@ from django.urls import reverse
 
 from migrations_app.admin import needs
 from migrations_app.admin.access import SUBMIT, may
+from migrations_app.admin.links import admin_url
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
@@ -30,6 +31,9 @@ def _work(request: HttpRequest) -> list[dict[str, Any]]:
     if may(request.user, "view_migrationrequest"):
         waiting = needs.count_needing(request.user)
         item = _item("Requests", "table_rows", _list("migrationrequest"))
+        # its address begins the submit page's too, which has an item of its own
+        is_adding = request.path == admin_url("migrationrequest_add")
+        item["active"] = request.path.startswith(item["link"]) and not is_adding
         if waiting:
             item |= {"badge": str(waiting), "badge_variant": "warning"}
         items.append(item)
@@ -38,7 +42,7 @@ def _work(request: HttpRequest) -> list[dict[str, Any]]:
             _item(
                 "Submit a change",
                 "edit_square",
-                reverse("admin:migrations_app_migrationrequest_add"),
+                admin_url("migrationrequest_add"),
             )
         )
     items += _model_items(request, (("Targets", "dns", "target"),))
