@@ -53,7 +53,7 @@ def require_supported_server(dsn: Dsn) -> None:
 
     Asked on a bare connection: MariaDB does not know some of a Session's settings.
     """
-    connection = connect(dsn)
+    connection = connect(dsn, database=False)
     try:
         connection.query("SELECT VERSION(), @@version_comment")
         version_text, comment = connection.store_result().fetch_row(maxrows=1)[0]
