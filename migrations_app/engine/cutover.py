@@ -30,6 +30,7 @@ from migrations_app.engine.session import (
     server_text,
 )
 from migrations_app.engine.shadowwriter import ShadowWriter
+from migrations_app.engine.table import auto_increment_of
 from migrations_app.engine.work import Work
 
 _ATTEMPTS = 20
@@ -122,6 +123,7 @@ class CutOver:
             try:
                 self._feed.wait_for(current_position(session), _STREAM_SECS_UNDER_LOCK)
                 applied = self._apply_rest(session)
+                self._keep_auto_increment(session)
                 self._check(session)
                 self._feed.expect_ddl()
                 session.query(
@@ -154,6 +156,14 @@ class CutOver:
             self._writer.insert(session, part)
         work.deltas.applied(batch.deltas)
         return len(keys)
+
+    def _keep_auto_increment(self, session: Session) -> None:
+        """A number that was given to a row and is gone with it must not be given again."""
+        names = self._work.names
+        ours = auto_increment_of(session, names.schema, names.table)
+        theirs = auto_increment_of(session, names.schema, names.shadow)
+        if ours and theirs and ours > theirs:
+            session.query(f"ALTER TABLE {names.shadow_sql} AUTO_INCREMENT = {ours}")
 
     def _check(self, session: Session) -> None:
         differing = self._checksum.differing_now(session)

@@ -149,6 +149,16 @@ def _index_definitions(session: Session, rows: list[dict[str, Any]]) -> dict[str
     return definitions
 
 
+def auto_increment_of(session: Session, schema: str, name: str) -> int | None:
+    """The next number of a table's AUTO_INCREMENT column, None when it has none."""
+    session.query("SET SESSION information_schema_stats_expiry = 0")
+    rows = session.query(
+        "SELECT AUTO_INCREMENT FROM information_schema.TABLES "
+        f"WHERE TABLE_SCHEMA = {literal(schema)} AND TABLE_NAME = {literal(name)}"
+    )
+    return int(rows[0][0]) if rows and rows[0][0] is not None else None
+
+
 def show_create_table(session: Session, table_sql: str) -> str:
     return str(session.query_one(f"SHOW CREATE TABLE {table_sql}")[1])
 

@@ -253,6 +253,19 @@ def test_a_deferred_cut_over_waits_for_the_sentinel_table(schema: Schema) -> Non
         assert run.outcome().kind is OutcomeKind.COMPLETED
 
 
+def test_a_number_given_to_a_row_that_is_gone_is_not_given_again(schema: Schema) -> None:
+    schema.execute("CREATE TABLE t (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, v INT NOT NULL)")
+    schema.execute("INSERT INTO t (v) VALUES (1), (2)")
+    with RunInThread(schema, WIDEN, Options(defer_cutover=True)) as run:
+        run.wait_for_phase(Phase.WAITING_FOR_CUTOVER)
+        schema.execute("INSERT INTO t (v) VALUES (3), (4), (5)")
+        schema.execute("DELETE FROM t WHERE v > 2")
+        run.migration.allow_cut_over()
+        assert run.outcome().kind is OutcomeKind.COMPLETED
+    schema.execute("INSERT INTO t (v) VALUES (6)")
+    assert schema.execute("SELECT MAX(id) FROM t") == [(6,)]
+
+
 def test_a_swap_that_the_caller_forbids_is_not_made(schema: Schema) -> None:
     make_numbers(schema, "t", 1_000)
     recorder = Recorder()
