@@ -2,6 +2,8 @@
 
 The first key encrypts, all of them decrypt: put a new key in front to rotate. A secret may also be
 a reference, ``env:NAME``: then only the name is stored, and the worker's environment has the value.
+Only names that begin with settings.SECRET_VARIABLES_PREFIX are read: whoever may edit a target
+chooses the server that the value is offered to, and must not get at other variables that way.
 """
 
 from __future__ import annotations
@@ -42,6 +44,11 @@ def decrypt(stored: str) -> str:
         return ""
     if stored.startswith(ENV_PREFIX):
         name = stored.removeprefix(ENV_PREFIX)
+        if not name.startswith(settings.SECRET_VARIABLES_PREFIX):
+            raise SecretUnavailableError(
+                f"The password refers to the environment variable {name}, but only variables that "
+                f"begin with {settings.SECRET_VARIABLES_PREFIX} may be referred to."
+            )
         if name not in os.environ:
             raise SecretUnavailableError(
                 f"The environment variable {name}, which should hold the password, is not set for "

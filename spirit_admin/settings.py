@@ -38,6 +38,9 @@ FIELD_ENCRYPTION_KEYS: list[str] = env.list("FIELD_ENCRYPTION_KEYS", default=[])
     )
 ]
 
+# Environment variables that a target's password may refer to, by how their names begin.
+SECRET_VARIABLES_PREFIX = env.str("SECRET_VARIABLES_PREFIX", default="SPIRIT_SECRET_")
+
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # Behind a proxy that ends TLS and sets X-Forwarded-Proto itself.

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.conf import settings
 from unfold.widgets import (
     UnfoldAdminPasswordWidget,
     UnfoldAdminTextareaWidget,
     UnfoldBooleanSwitchWidget,
 )
 
+from migrations_app import crypto
 from migrations_app.engine import Dsn, RefusedError
 from migrations_app.models import Target
 
@@ -29,8 +31,8 @@ class TargetForm(ModelForm):
         widget=UnfoldAdminPasswordWidget(
             attrs={"autocomplete": "new-password"}, render_value=False
         ),
-        help_text="Stored encrypted and never shown again. Or write env:NAME to have the workers"
-        " read it from that environment variable.",
+        help_text="Stored encrypted and never shown again. Or write env:SPIRIT_SECRET_NAME to"
+        " have the workers read it from that environment variable.",
     )
     replicas = forms.CharField(
         required=False,
@@ -90,9 +92,24 @@ class TargetForm(ModelForm):
                 raise forms.ValidationError(f"Line {number}: {error}") from None
         return lines
 
+    def clean_password(self) -> str:
+        """A reference is refused now, not by the first run, when it could never be read."""
+        password = str(self.cleaned_data["password"])
+        prefix = settings.SECRET_VARIABLES_PREFIX
+        name = password.removeprefix(crypto.ENV_PREFIX)
+        if password.startswith(crypto.ENV_PREFIX) and not name.startswith(prefix):
+            raise forms.ValidationError(f"Only variables that begin with {prefix} may be named.")
+        return password
+
     def clean(self) -> dict[str, Any]:
-        """A CA is needed where a certificate is to be verified."""
+        """A CA is needed where a certificate is to be verified, and the password again where
+        another server would be given it."""
         data = super().clean() or self.cleaned_data
+        moved = {"host", "port"} & set(self.changed_data)
+        if moved and self.instance.has_password and not data.get("password"):
+            self.add_error(
+                "password", "Enter the password again: a stored one is not sent to another server."
+            )
         if str(data.get("tls_mode", "")).startswith("verify") and not data.get("tls_ca_file"):
             self.add_error("tls_ca_file", "Name the CA's file, or verification can only fail.")
         return data

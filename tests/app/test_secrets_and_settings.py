@@ -86,11 +86,17 @@ def test_a_password_is_stored_encrypted_and_never_shown(target: Target) -> None:
 
 
 def test_a_password_may_be_a_reference(monkeypatch: pytest.MonkeyPatch, target: Target) -> None:
-    target.set_password("env:SHOP_PASSWORD_OF_THIS_TEST")
-    with pytest.raises(crypto.SecretUnavailableError, match="SHOP_PASSWORD_OF_THIS_TEST"):
+    target.set_password("env:SPIRIT_SECRET_OF_THIS_TEST")
+    with pytest.raises(crypto.SecretUnavailableError, match="SPIRIT_SECRET_OF_THIS_TEST"):
         target.dsn()
-    monkeypatch.setenv("SHOP_PASSWORD_OF_THIS_TEST", PASSWORD)
+    monkeypatch.setenv("SPIRIT_SECRET_OF_THIS_TEST", PASSWORD)
     assert target.dsn().password == PASSWORD
+
+
+def test_a_reference_reads_no_other_variable(target: Target) -> None:
+    target.set_password("env:SECRET_KEY")
+    with pytest.raises(crypto.SecretUnavailableError, match="begin with SPIRIT_SECRET_"):
+        target.dsn()
 
 
 def test_keys_rotate_and_a_lost_one_is_said_without_the_secret(settings: object) -> None:

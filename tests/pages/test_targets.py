@@ -34,11 +34,26 @@ def test_an_operator_adds_a_target_with_a_password(clients: dict[str, Client]) -
 
 
 def test_an_empty_password_keeps_the_stored_one(clients: dict[str, Client], target: Target) -> None:
-    clients["operator"].post(url("change", target.pk), typed(host="db.example", password=""))
+    clients["operator"].post(url("change", target.pk), typed(name="Mart", password=""))
     target = Target.objects.get()
-    assert target.host == "db.example"
+    assert target.name == "Mart"
     assert target.dsn().password == SECRET
     assert target.replica_dsns
+
+
+def test_a_stored_password_is_not_sent_to_another_server(
+    clients: dict[str, Client], target: Target
+) -> None:
+    elsewhere = typed(host="rogue.example", password="")
+    answer = clients["operator"].post(url("change", target.pk), elsewhere)
+    assert "Enter the password again" in answer.content.decode()
+    assert Target.objects.get().host == target.host
+
+
+def test_a_password_may_only_refer_to_variables_meant_for_it(clients: dict[str, Client]) -> None:
+    answer = clients["operator"].post(url("add"), typed(password="env:SECRET_KEY"))
+    assert "begin with SPIRIT_SECRET_" in answer.content.decode()
+    assert not Target.objects.exists()
 
 
 def test_stored_replicas_can_be_forgotten(clients: dict[str, Client], target: Target) -> None:
