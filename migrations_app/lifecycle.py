@@ -73,7 +73,9 @@ TRANSITIONS: Mapping[str, Transition] = {
     "queue": Transition(_RESTING, State.QUEUED, "queued", OPERATE),
     "requeue": Transition(_from(State.INTERRUPTED), State.QUEUED, "requeued"),
     "begin": Transition(_from(State.QUEUED), State.RUNNING, "taken_up"),
-    "copy": Transition(_from(State.WAITING_FOR_CUTOVER), State.RUNNING, "running"),
+    "copy": Transition(
+        _from(State.WAITING_FOR_CUTOVER, State.CUTTING_OVER), State.RUNNING, "running"
+    ),
     "wait": Transition(_from(State.RUNNING), State.WAITING_FOR_CUTOVER, "waiting_for_cutover"),
     "cut_over": Transition(
         _from(State.RUNNING, State.WAITING_FOR_CUTOVER), State.CUTTING_OVER, "cutting_over"

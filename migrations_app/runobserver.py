@@ -182,6 +182,11 @@ class RunObserver:
         if volume == self._run.volume:
             self._answer(command, f"The run already has volume {volume}.")
             return
+        self._request.refresh_from_db(fields=["state"])
+        if self._request.state in (State.WAITING_FOR_CUTOVER, State.CUTTING_OVER):
+            # A new run would only check again what is ready to be swapped.
+            self._answer(command, "Every row is copied and verified by now; kept for later runs.")
+            return
         self.volume_order = command
         self._answer(command, f"The run resumes from its checkpoint with volume {volume}.")
         lifecycle.record(

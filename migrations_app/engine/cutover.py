@@ -172,7 +172,9 @@ class CutOver:
         self._work.lock.check(session)
         self._work.abort.check()
         if not self._may_swap():
-            raise StoppedError("The cut-over was taken back before the tables were swapped.")
+            raise StoppedError(
+                "Stopped right before the tables were swapped; a checkpoint was written."
+            )
 
     def already_swapped(self) -> bool:
         """After a lost connection: whether the rename was made. Raises if that cannot be seen."""

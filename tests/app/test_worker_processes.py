@@ -16,13 +16,13 @@ from django.core.management import call_command
 from django.db import connections
 
 from migrations_app import commands
-from migrations_app.models import Command, MigrationRequest, Run, State
+from migrations_app.models import Command, MigrationRequest, Run, State, Target
 from spirit_admin.settings import database
 from tests.app.support import make_person, make_request, make_target, wait_for
 from tests.conftest import Schema
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
-ROWS = 200_000
+ROWS = 400_000
 STATEMENT = "ALTER TABLE orders ADD COLUMN note VARCHAR(40), MODIFY total BIGINT NOT NULL"
 
 
@@ -227,21 +227,23 @@ def parent_of(pid: int) -> int:
 def test_stop_volume_and_start_are_obeyed_by_a_run(
     workers: Workers, request_row: MigrationRequest, schema: Schema
 ) -> None:
+    """From the second run on, the copy is paused until the stop, so that it does not end first."""
     workers.start()
     wait_for_copy(request_row)
+    Target.objects.update(max_threads_running=0)
     seen = set()
-    order = commands.set_volume(operator(), current(request_row), 2)
 
     def changed() -> bool:
         seen.add(current(request_row).state)
         return bool(request_row.runs.count() == 2 and request_row.running_volume == 2)
 
+    order = commands.set_volume(operator(), current(request_row), 2)
     wait_for("a run with the new volume", changed, 30)
     assert seen == {State.RUNNING}
     assert Command.objects.get(pk=order.pk).obeyed_at is not None
-
     commands.stop(operator(), current(request_row))
     wait_for("stopped", lambda: current(request_row).state == State.STOPPED, 30)
+    Target.objects.update(max_threads_running=None)
     assert "checkpoint" in request_row.message
     commands.set_volume(operator(), current(request_row), 8)
     commands.start(operator(), current(request_row))
