@@ -81,6 +81,13 @@ def _add_migrate_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="how long the swap may wait for its lock",
     )
+    _add_behaviour(parser)
+    _add_checkpoints(parser)
+    _add_limits(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object a line on stdout")
+
+
+def _add_behaviour(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strict", action="store_true", help="refuse, rather than start afresh, when a checkpoint "
         "cannot be used",
@@ -92,6 +99,14 @@ def _add_migrate_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--skip-drop", action="store_true", help="keep the old table")
     parser.add_argument(
+        "--defer-indexes", choices=[choice.value for choice in DeferIndexes],
+        default=DeferIndexes.AUTO.value,
+        help="build secondary indexes after the copy (default: auto)",
+    )  # fmt: skip
+
+
+def _add_checkpoints(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--checkpoint-max-age", type=_secs, default=7 * 24 * 3600.0, metavar="SECONDS",
         help="do not resume from an older checkpoint (default: 7 days)",
     )  # fmt: skip
@@ -99,6 +114,9 @@ def _add_migrate_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint-interval", type=_secs, default=50.0, metavar="SECONDS",
         help="time between two checkpoints (default: 50)",
     )  # fmt: skip
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--replica-dsn", action="append", default=[], metavar="DSN",
         help="pause the copy while this replica lags; may be given more than once",
@@ -111,12 +129,6 @@ def _add_migrate_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-load", action="append", default=[], type=_load, metavar="VARIABLE=N",
         help="pause the copy while a status variable is above N, e.g. Threads_running=50",
     )  # fmt: skip
-    parser.add_argument(
-        "--defer-indexes", choices=[choice.value for choice in DeferIndexes],
-        default=DeferIndexes.AUTO.value,
-        help="build secondary indexes after the copy (default: auto)",
-    )  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="one JSON object a line on stdout")
 
 
 def _migrate(arguments: dict[str, Any]) -> int:
