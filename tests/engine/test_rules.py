@@ -14,6 +14,7 @@ import pytest
 from migrations_app.engine import Options, Outcome, OutcomeKind, Phase
 from migrations_app.engine.copier import Copier
 from migrations_app.engine.deltas import DeltaBuffer
+from migrations_app.engine.tablekey import TableKey
 from migrations_app.engine.visibility import Visibility
 from tests.conftest import Schema
 from tests.engine.stepping import ApplierGate, ChunkGate, DeltaWatch
@@ -173,6 +174,47 @@ def test_without_rule_8_that_row_is_missing(
     outcome = hand_a_unique_value_on(schema, monkeypatch)
     assert outcome.kind is OutcomeKind.FAILED
     assert "id=1500" in outcome.message
+
+
+def change_a_copied_row_with_a_text_key(schema: Schema, monkeypatch: pytest.MonkeyPatch) -> Outcome:
+    """By its collation a0500 lies before B0000, where the copy has got to; by its bytes, behind."""
+    make_numbers(schema, "n", 2_000)
+    schema.execute(
+        "CREATE TABLE t (id VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci "
+        "NOT NULL PRIMARY KEY, v INT NOT NULL)"
+    )
+    schema.execute(
+        "INSERT INTO t SELECT CONCAT(IF(id <= 1000, 'a', 'B'), LPAD(id % 1000, 4, '0')), id FROM n"
+    )
+    gate, watch = ChunkGate(monkeypatch, chunks=1), DeltaWatch(monkeypatch)
+    with RunInThread(schema, WIDEN, Options(repair_differences=False, threads=1)) as run:
+        run.wait_for_phase(Phase.COPY_ROWS)
+        assert gate.held.wait(10)
+        schema.execute("UPDATE t SET v = -1 WHERE id = 'a0500'")
+        schema.execute("DELETE FROM t WHERE id = 'a0501'")
+        schema.execute("INSERT INTO t VALUES ('A0501', -2)")
+        schema.execute("DELETE FROM t WHERE id = 'b0600'")
+        watch.wait_for_key(b"B0600")
+        gate.open()
+        return run.outcome()
+
+
+def test_rule_4_keys_that_bytes_do_not_order_are_all_kept(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = change_a_copied_row_with_a_text_key(schema, monkeypatch)
+    assert outcome.kind is OutcomeKind.COMPLETED, outcome.message
+    changed = "SELECT id, v FROM t WHERE id IN ('a0500', 'a0501', 'b0600') ORDER BY id"
+    assert schema.execute(changed) == [("a0500", -1), ("A0501", -2)]
+    assert schema.execute("SELECT COUNT(*) FROM t") == [(1_999,)]
+
+
+def test_without_rule_4_such_a_change_is_lost(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TableKey, "comparable", True)
+    outcome = change_a_copied_row_with_a_text_key(schema, monkeypatch)
+    assert outcome.kind is OutcomeKind.FAILED
 
 
 def test_rule_7_a_change_of_the_table_by_somebody_else_ends_the_run_and_its_checkpoint(
