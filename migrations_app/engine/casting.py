@@ -5,8 +5,10 @@ Used to compare rows of both tables: by the checksum, and when a duplicate is lo
 
 from __future__ import annotations
 
+import re
+
 from migrations_app.engine.mapping import ColumnPair
-from migrations_app.engine.names import quote
+from migrations_app.engine.names import literal, quote
 from migrations_app.engine.table import Column
 
 _INTEGERS = {"tinyint", "smallint", "mediumint", "int", "bigint"}
@@ -23,7 +25,9 @@ def same_representation(pair: ColumnPair) -> bool:
     if source.data_type in _INTEGERS and target.data_type in _INTEGERS:
         return True
     if source.data_type in _TEXTS and target.data_type in _TEXTS:
-        return source.charset == target.charset
+        # CHAR loses trailing spaces.
+        shortens = target.data_type == "char" and source.data_type != "char"
+        return source.charset == target.charset and not shortens
     return source.data_type in _BYTES - {"binary"} and target.data_type in _BYTES - {"binary"}
 
 
@@ -36,30 +40,46 @@ def as_new(pair: ColumnPair, column_sql: str) -> str:
 
 def _cast(target: Column, value: str) -> str:
     kind = target.data_type
-    facts = target.facts
-    if kind in _INTEGERS:
-        return f"CAST({value} AS {'UNSIGNED' if 'unsigned' in target.column_type else 'SIGNED'})"
-    if kind == "decimal":
-        return f"CAST({value} AS DECIMAL({facts['NUMERIC_PRECISION']},{facts['NUMERIC_SCALE']}))"
-    if kind in ("float", "double"):
-        return f"CAST({value} AS {kind.upper()})"
-    if kind in ("datetime", "timestamp"):
-        return f"CAST({value} AS DATETIME({facts['DATETIME_PRECISION'] or 0}))"
-    if kind == "time":
-        return f"CAST({value} AS TIME({facts['DATETIME_PRECISION'] or 0}))"
-    if kind == "date":
-        return f"CAST({value} AS DATE)"
-    if kind == "year":
-        return f"CAST({value} AS YEAR)"
-    if kind == "json":
-        return f"CAST({value} AS JSON)"
+    if kind == "set":
+        return _in_order_of_members(target, value)
+    if kind == "char":
+        # The server gives CHAR back without trailing spaces.
+        return f"TRIM(TRAILING ' ' FROM CONVERT({value} USING {target.charset}))"
     if kind in _TEXTS or kind in _CHOICES:
         return f"CONVERT({value} USING {target.charset})"
-    if kind == "binary":
-        return f"CAST({value} AS BINARY({facts['CHARACTER_MAXIMUM_LENGTH']}))"
+    type_name = _type_to_cast_to(target)
+    return f"CAST({value} AS {type_name})" if type_name else value
+
+
+def _type_to_cast_to(target: Column) -> str:
+    """What CAST calls the type of a column that holds no text, "" when it does not know it."""
+    kind, facts = target.data_type, target.facts
+    decimals = facts["DATETIME_PRECISION"] or 0
+    if kind in _INTEGERS:
+        return "UNSIGNED" if "unsigned" in target.column_type else "SIGNED"
     if kind in _BYTES:
-        return f"CAST({value} AS BINARY)"
-    return value
+        return f"BINARY({facts['CHARACTER_MAXIMUM_LENGTH']})" if kind == "binary" else "BINARY"
+    return {
+        "decimal": f"DECIMAL({facts['NUMERIC_PRECISION']},{facts['NUMERIC_SCALE']})",
+        "float": "FLOAT",
+        "double": "DOUBLE",
+        "datetime": f"DATETIME({decimals})",
+        "timestamp": f"DATETIME({decimals})",
+        "time": f"TIME({decimals})",
+        "date": "DATE",
+        "year": "YEAR",
+        "json": "JSON",
+    }.get(kind, "")
+
+
+def _in_order_of_members(target: Column, value: str) -> str:
+    """A SET's text lists its members in the order of the column's definition."""
+    members = re.findall(r"'((?:[^']|'')*)'", target.column_type)
+    parts = ", ".join(
+        f"IF(FIND_IN_SET({text}, {value}), {text}, NULL)"
+        for text in (literal(member.replace("''", "'")) for member in members)
+    )
+    return f"IF({value} IS NULL, NULL, CONCAT_WS(',', {parts}))"
 
 
 def comparable_text(column: Column, value: str) -> str:
@@ -70,10 +90,13 @@ def comparable_text(column: Column, value: str) -> str:
         return f"CAST(CONVERT({value} USING utf8mb4) AS BINARY)"
     if kind == "json":
         return f"CAST(CAST({value} AS CHAR CHARACTER SET utf8mb4) AS BINARY)"
-    if kind in ("bit",):
-        return f"CAST({value} + 0 AS CHAR)"
+    if kind == "bit":
+        return f"CAST({value} + 0 AS CHAR CHARACTER SET binary)"
     if kind in ("float", "double"):
-        return f"CAST({value} AS CHAR)"
+        # A FLOAT's own text has six digits; as a DOUBLE it shows all it holds.
+        return f"CAST(CAST({value} AS DOUBLE) AS CHAR CHARACTER SET binary)"
+    if kind == "vector":
+        return f"CAST(HEX({value}) AS CHAR CHARACTER SET binary)"
     return value
 
 
