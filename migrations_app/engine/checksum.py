@@ -145,12 +145,22 @@ class Checksum:
             explained = self._within(chunk, touched)
             found: set[Key] = set()
             if not self._compare.same_but_for(session, part, explained):
-                found = self._compare.find(session, part, explained)
+                found = self._unexplained(session, part, explained)
             suspects = self._compare.differing(session, explained)
         if found:
             # Nothing explains these: repaired or refused now, not when all is copied and checked.
             suspects |= self._settled(session, found)
         return _Verdict(ours.rows, scan_secs, suspects)
+
+    def _unexplained(self, session: Session, part: Range, explained: set[Key]) -> set[Key]:
+        """The keys of a range that differ and should not. That there are some is known: if none
+        is found, the rows of the explained ones could not be left out, so keys cannot be trusted.
+        """
+        found = self._compare.find(session, part, explained)
+        unexplained = found - explained
+        if not unexplained:
+            raise self.difference(found or explained)
+        return unexplained
 
     def _within(self, chunk: Chunk, touched: set[Key]) -> set[Key]:
         """Those of the keys that can be in the chunk."""

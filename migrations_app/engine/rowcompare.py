@@ -68,7 +68,8 @@ class RowComparison:
         return ours == theirs
 
     def find(self, session: Session, chunk: Range, known: Collection[Key]) -> set[Key]:
-        """The keys of a range whose rows differ and are not in ``known``, by halving.
+        """The keys of a range whose rows differ, by halving; of those in ``known`` only the ones
+        that lie close to another.
 
         Stops looking after MAX_DIFFERENCES.
         """
@@ -85,7 +86,7 @@ class RowComparison:
                 found |= {k for k in {*ours, *theirs} if ours.get(k) != theirs.get(k)}
             else:
                 ranges += [Range(part.lower, middle), Range(middle, part.upper)]
-        return found - set(known)
+        return found
 
     def _middle(self, session: Session, part: Range) -> Key | None:
         """A key that cuts a range of many rows in two; None for a range of few."""

@@ -1,0 +1,75 @@
+"""Tables with every kind of key: stopped in the middle, changed, resumed, and nothing lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from migrations_app.engine import Options, OutcomeKind, Phase
+from tests.conftest import Schema
+from tests.engine.stepping import ChunkGate
+from tests.engine.support import RunInThread, make_numbers, migrate
+
+ROWS = 4_000
+# definition of the key's columns; the key; expressions of n.id (1 to ROWS) for the columns
+KEYS = {
+    "negative and positive": ("k INT", "PRIMARY KEY (k)", "n.id - 2000"),
+    "huge gaps": ("k BIGINT", "PRIMARY KEY (k)", "n.id * n.id * n.id * 1000"),
+    "above 2^63": (
+        "k BIGINT UNSIGNED", "PRIMARY KEY (k)", "CAST(18446744073709551615 - n.id * 3 AS UNSIGNED)",
+    ),
+    "tiny and composite": (
+        "k TINYINT, l SMALLINT UNSIGNED, m MEDIUMINT", "PRIMARY KEY (k, l, m)",
+        "n.id % 5 - 2, n.id % 70, n.id",
+    ),
+    "decimal": ("k DECIMAL(20,4)", "PRIMARY KEY (k)", "n.id / 7 - 100"),
+    "date and time": (
+        "k DATE, l DATETIME(6)", "PRIMARY KEY (k, l)",
+        "DATE'2020-01-01' + INTERVAL n.id % 9 DAY, NOW(6) + INTERVAL n.id MICROSECOND",
+    ),
+    "timestamp": (
+        "k TIMESTAMP(3)", "PRIMARY KEY (k)",
+        "TIMESTAMP'2020-03-29 01:00:00' + INTERVAL n.id SECOND",
+    ),
+    "binary": ("k BINARY(20)", "PRIMARY KEY (k)", "UNHEX(LPAD(HEX(n.id * 7919), 12, '0'))"),
+    "varbinary": ("k VARBINARY(64)", "PRIMARY KEY (k)", "UNHEX(SHA2(n.id, 256))"),
+    "text": ("k VARCHAR(64)", "PRIMARY KEY (k)", "CONCAT(IF(n.id % 2, 'é', 'E'), n.id)"),
+    "latin text": (
+        "k CHAR(20) CHARACTER SET latin1 COLLATE latin1_swedish_ci", "PRIMARY KEY (k)",
+        "CONCAT(CHAR(65 + n.id % 26), n.id)",
+    ),
+    "enum first": (
+        "k ENUM('z','m','a'), l INT", "PRIMARY KEY (k, l)", "n.id % 3 + 1, n.id",
+    ),
+    "unique instead of primary": ("k INT NOT NULL", "UNIQUE KEY u (k)", "n.id"),
+    "reserved words": ("`select` INT, `k ``%s é` INT", "PRIMARY KEY (`select`, `k ``%s é`)",
+                       "n.id % 3, n.id"),
+}  # fmt: skip
+STATEMENT = "ALTER TABLE t MODIFY v BIGINT NOT NULL, ADD COLUMN w INT NOT NULL DEFAULT 3"
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_a_key_is_walked_stopped_resumed_and_followed(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    columns, key, values = KEYS[name]
+    make_numbers(schema, "n", ROWS)
+    schema.execute(f"CREATE TABLE t ({columns}, v INT NOT NULL, {key})")
+    schema.execute(f"INSERT INTO t SELECT {values}, n.id FROM n")
+    gate = ChunkGate(monkeypatch, chunks=2)
+    options = Options(repair_differences=False, threads=1, skip_drop=True)
+    with RunInThread(schema, STATEMENT, options) as run:
+        run.wait_for_phase(Phase.COPY_ROWS)
+        assert gate.held.wait(20)
+        schema.execute("UPDATE t SET v = -v WHERE v % 10 = 0")
+        run.stop.set()
+        stopped = run.outcome()
+        assert stopped.kind is OutcomeKind.STOPPED, stopped.message
+    monkeypatch.undo()
+    schema.execute("DELETE FROM t WHERE v % 10 = 1")
+    schema.execute("UPDATE t SET v = v + 1000000 WHERE v % 10 = 2")
+    outcome, recorder = migrate(schema, STATEMENT, options)
+    assert outcome.kind is OutcomeKind.COMPLETED, outcome.message
+    assert "resumed" in recorder.kinds()
+    assert schema.execute("SELECT COUNT(*) FROM t") == [(ROWS - ROWS // 10,)]
+    old, new = (schema.execute(f"SELECT * FROM {table} ORDER BY v") for table in ("_t_old", "t"))
+    assert [row[:-1] for row in new] == old
