@@ -23,7 +23,7 @@ from migrations_app.engine import (
     RefusedError,
     clean_up,
     inspect_table,
-    parse_statement,
+    parse_change,
 )
 from migrations_app.lifecycle import LifecycleError
 from migrations_app.models import (
@@ -76,10 +76,10 @@ def submit(actor: User, request: MigrationRequest) -> None:
 def read_statement(request: MigrationRequest) -> None:
     """Fill in schema and table from the statement. Raises OrderRefused when it cannot be read."""
     try:
-        statement = parse_statement(request.statement, request.target.database)
+        change = parse_change(request.statement, request.target.database)
     except RefusedError as error:
         raise OrderRefused(str(error)) from None
-    request.schema_name, request.table_name = statement.schema, statement.table
+    request.schema_name, request.table_name = change.schema, change.tables
 
 
 def edit(actor: User, request: MigrationRequest) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 
-from migrations_app.engine import RefusedError, parse_statement
+from migrations_app.engine import RefusedError, parse_change
 from migrations_app.models import MigrationRequest, Target
 
 HOUR_SECS = 3600
@@ -131,7 +131,7 @@ class SubmitForm(ModelForm):
         statement, target = data.get("statement"), data.get("target")
         if statement:
             try:
-                parse_statement(statement, target.database if target else "schema")
+                parse_change(statement, target.database if target else "schema")
             except RefusedError as error:
                 self.add_error("statement", error.reasons)
         volume = data.get("volume")

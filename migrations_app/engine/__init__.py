@@ -1,4 +1,4 @@
-"""The online schema change itself: copies a live table into a new shape and swaps it in.
+"""The online schema change itself: copies live tables into a new shape and swaps them in.
 
 The contract: ``Migration(dsn, statement, options, observer).run(stop)`` makes the change, verified,
 or refuses before anything is touched, or stops or fails with all progress kept in a checkpoint
@@ -11,12 +11,12 @@ A reader's map, in the order of a run:
 - ``statement``, ``preflight``, ``server``, ``table``, ``mapping``, ``keys``, ``tablekey``: what is
   asked for and what is there;
 - ``begin``, ``resume``, ``checkpoint``, ``direct``, ``shadow``: how a run begins;
-- ``copyrun``: the phases of a copying run, built of ``chunker``, ``copier``, ``shadowwriter``,
-  ``applier``, ``throttle``;
+- ``copyrun``: the phases of a copying run; ``tablerun``: one table's part in them, built of
+  ``chunker``, ``copier``, ``shadowwriter``, ``applier``, ``throttle``;
 - ``binlog``, ``feed``, ``deltas``, ``visibility``: changes that arrive meanwhile, and the rules
   that keep them;
 - ``checksum``, ``rowcompare``, ``casting``: the proof;
-- ``cutover``, ``blockers``, ``sentinel``, ``fence``: the swap, and who may make it.
+- ``cutover``, ``blockers``, ``sentinel``, ``fence``, ``tidy``: the swap, and who may make it.
 """
 
 from migrations_app.engine.cleanup import clean_up
@@ -46,13 +46,14 @@ from migrations_app.engine.options import (
     volume_setting,
 )
 from migrations_app.engine.preflight import TargetReport, inspect_table, inspect_target
-from migrations_app.engine.statement import Statement, parse_statement
+from migrations_app.engine.statement import Change, Statement, parse_change, parse_statement
 
 __all__ = [
     "DEFAULT_VOLUME",
     "EXIT_CODES",
     "MAX_VOLUME",
     "MIN_VOLUME",
+    "Change",
     "CheckpointRow",
     "DeferIndexes",
     "Dsn",
@@ -78,6 +79,7 @@ __all__ = [
     "clean_up",
     "inspect_table",
     "inspect_target",
+    "parse_change",
     "parse_statement",
     "volume_setting",
 ]

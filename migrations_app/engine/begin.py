@@ -13,22 +13,25 @@ from migrations_app.engine.abort import Abort
 from migrations_app.engine.binlog import current_position
 from migrations_app.engine.checkpoint import CheckpointTable
 from migrations_app.engine.copyrun import Plan
-from migrations_app.engine.errors import RefusedError, StrictRefusedError
+from migrations_app.engine.errors import RefusedError, ServerLostError, StrictRefusedError
 from migrations_app.engine.fence import TableLock
+from migrations_app.engine.mapping import Mapping
+from migrations_app.engine.names import TableNames
 from migrations_app.engine.observer import Event, Level, Method
 from migrations_app.engine.options import Options
 from migrations_app.engine.resume import CheckpointUnusableError, Found, Swapped
 from migrations_app.engine.server import ServerFacts
 from migrations_app.engine.session import Session, Sessions
-from migrations_app.engine.statement import Statement
+from migrations_app.engine.statement import Change, Statement
 from migrations_app.engine.table import Table, load_table
+from migrations_app.engine.tablerun import TablePlan
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Beginning:
-    """Opens a run on one table. The steps use one session of their own."""
+    """Opens a run. Each step uses a session of its own."""
 
-    statement: Statement
+    change: Change
     options: Options
     sessions: Sessions
     lock: TableLock
@@ -36,14 +39,14 @@ class Beginning:
     abort: Abort
     tell: Callable[[Event], None]
 
-    def take_table(self) -> tuple[Table, ServerFacts]:
-        """Own the table: preflight, user-level lock, and the end of what a dead run left behind."""
+    def take_tables(self) -> tuple[tuple[Table, ...], ServerFacts]:
+        """Own the tables: preflight, user-level locks, and the end of what a dead run left."""
         with self.sessions.opened("setup") as session:
             facts = server.read_facts(session)
-            table = preflight.check(session, self.statement, facts)
+            tables = preflight.check(session, self.change, facts)
             self.lock.acquire()
             killed = fence.end_dead_sessions(
-                session, self.statement.names.lock_name, self.sessions.run_token
+                session, self.change.all_names, self.sessions.run_token
             )
             if killed:
                 self.tell(
@@ -53,26 +56,21 @@ class Beginning:
                         data={"session_ids": killed},
                     )
                 )
-            fence.wait_for_dead_statements(session, self.statement.names, self.abort)
-            return table, facts
+            for names in self.change.all_names:
+                fence.wait_for_dead_statements(session, names, self.abort)
+            return tables, facts
 
-    def look(self, source: Table, *, use_gtid: bool) -> Found | Swapped | None:
+    def look(self, sources: tuple[Table, ...], *, use_gtid: bool) -> Found | Swapped | None:
         """What can be gone on with. Raises CheckpointUnusableError."""
         if self.options.fresh:
             return None
         with self.sessions.opened("setup") as session:
             return resume.look(
-                session, self.statement, source, self.options, self.checkpoints, use_gtid=use_gtid
+                session, self.change, sources, self.options, self.checkpoints, use_gtid=use_gtid
             )
 
     def resumed_plan(self, found: Found) -> Plan:
-        return Plan(
-            found.mapping,
-            found.position,
-            found.watermarks,
-            found.row.rows_copied,
-            found.deferred_indexes,
-        )
+        return Plan(found.tables, found.position, found.row.rows_copied)
 
     def say_begun(self, found: Found | None, threads: int) -> None:
         """The stream is open: say what the run goes on from, or that it begins."""
@@ -120,7 +118,7 @@ class Beginning:
             )
         )
         if self.options.strict:
-            names = self.statement.names
+            names = self.change.first.names
             raise StrictRefusedError(
                 f"The earlier run cannot be gone on with: {why.reason}. Strict mode forbids to "
                 f"start afresh, so nothing was touched: {names.shadow} and {names.checkpoint} are "
@@ -137,51 +135,70 @@ class Beginning:
             )
         )
 
-    def afresh(self, source: Table) -> Plan | Method:
-        """Clean up, let the server try by itself, else make the shadow table.
+    def afresh(self, sources: tuple[Table, ...]) -> Plan | Method:
+        """Clean up, let the server try by itself, else make the shadow tables.
 
         Returns the method when the server has made the change.
         """
-        names = self.statement.names
         with self.sessions.opened("setup") as session:
-            if load_table(session, names.schema, names.old) is not None:
-                raise RefusedError(
-                    f"The table {names.old} exists, probably the old table of an earlier change. "
-                    f"The swap needs that name: drop it or rename it first. Nothing was touched."
-                )
-            shadow.drop(session, names)
-            self.checkpoints.drop(session)
-            if self.options.attempt_direct:
-                method = direct.attempt(session, self.statement, self.abort)
-                if method is not Method.UNDECIDED:
-                    return method
-            return self._plan(session, source)
+            for names in self.change.all_names:
+                if load_table(session, names.schema, names.old) is not None:
+                    raise RefusedError(
+                        f"The table {names.old} exists, probably the old table of an earlier "
+                        f"change. The swap needs that name: drop it or rename it first. Nothing "
+                        f"was touched."
+                    )
+            self._drop_all(session)
+            # Several tables change together or not at all: only a copy can promise that.
+            direct_for = self.change.first if len(self.change.statements) == 1 else None
+            if not self.options.attempt_direct:
+                direct_for = None
+            if direct_for and direct.instant(session, direct_for, self.abort):
+                return Method.INSTANT
+            try:
+                mappings = [
+                    self._make_shadow(session, statement, source)
+                    for statement, source in zip(self.change.statements, sources, strict=True)
+                ]
+                if direct_for and direct.in_place(session, direct_for, mappings[0], self.abort):
+                    self._drop_all(session)
+                    return Method.INPLACE
+                return self._plan(session, mappings)
+            except BaseException:
+                # A shadow table without a checkpoint is worth nothing.
+                with contextlib.suppress(MySQLdb.Error, ServerLostError):
+                    self._drop_all(session)
+                raise
 
-    def _plan(self, session: Session, source: Table) -> Plan:
-        names = self.statement.names
-        shadow.create(session, self.statement, source)
-        try:
-            mapping = shadow.mapping_of(session, self.statement, source)
-            deferred = shadow.deferrable(mapping, self.options)
-            if deferred:
-                shadow.drop_indexes(session, names, deferred)
-            self.checkpoints.create(session)
-            if self.options.defer_cutover:
-                sentinel.raise_it(session, names)
-        except BaseException:
-            with contextlib.suppress(MySQLdb.Error):
-                shadow.drop(session, names)
-            raise
+    def _drop_all(self, session: Session) -> None:
+        for names in self.change.all_names:
+            shadow.drop(session, names)
+        self.checkpoints.drop(session)
+
+    def _make_shadow(self, session: Session, statement: Statement, source: Table) -> Mapping:
+        shadow.create(session, statement, source)
+        return shadow.mapping_of(session, statement, source)
+
+    def _plan(self, session: Session, mappings: list[Mapping]) -> Plan:
+        tables = tuple(
+            self._plan_table(session, names, mapping)
+            for names, mapping in zip(self.change.all_names, mappings, strict=True)
+        )
+        self.checkpoints.create(session)
+        if self.options.defer_cutover:
+            sentinel.raise_it(session, self.change.first.names)
+        return Plan(tables, current_position(session))
+
+    def _plan_table(self, session: Session, names: TableNames, mapping: Mapping) -> TablePlan:
+        deferred = shadow.deferrable(mapping, self.options)
         if deferred:
+            shadow.drop_indexes(session, names, deferred)
             self.tell(
                 Event(
                     "indexes_deferred",
-                    f"Secondary indexes are built after the copy: {len(deferred)}.",
-                    data={"indexes": [index.name for index in deferred]},
+                    f"Secondary indexes of {names.table} are built after the copy: "
+                    f"{len(deferred)}.",
+                    data={"table": names.table, "indexes": [index.name for index in deferred]},
                 )
             )
-        return Plan(
-            mapping=mapping,
-            start=current_position(session),
-            deferred_indexes=tuple(index.definition for index in deferred),
-        )
+        return TablePlan(mapping, deferred_indexes=tuple(index.definition for index in deferred))

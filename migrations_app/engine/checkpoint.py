@@ -1,6 +1,10 @@
 """The checkpoint table: what a run must know to go on where an earlier one ended.
 
-It lives beside the table, in the target's schema. The newest row counts; older ones are pruned.
+It lives beside the table (of a change of several tables, beside the first), in the target's
+schema. The newest row counts; older ones are pruned.
+
+A change of one table keeps its watermarks as such, and its deferred indexes as a list. A change of
+several keeps, in the same columns, one object with a member for each table.
 """
 
 from __future__ import annotations
@@ -8,14 +12,17 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import MySQLdb
 
 from migrations_app.engine.binlog import Position
-from migrations_app.engine.names import TableNames, literal
+from migrations_app.engine.fence import TableLock
+from migrations_app.engine.names import literal
 from migrations_app.engine.observer import CheckpointRow, Phase
 from migrations_app.engine.session import ER_NO_SUCH_TABLE, Session, error_code
+from migrations_app.engine.statement import Change
 
 # Changes when an older engine's checkpoint can no longer be resumed from.
 ENGINE_VERSION = "1"
@@ -23,8 +30,8 @@ _KEPT_ROWS = 10
 _MARKER_PHASE = "marker"
 _CREATE = """CREATE TABLE IF NOT EXISTS {table} (
   id INT NOT NULL AUTO_INCREMENT PRIMARY KEY,
-  copier_watermark TEXT,
-  checksum_watermark TEXT,
+  copier_watermark MEDIUMTEXT,
+  checksum_watermark MEDIUMTEXT,
   binlog_name VARCHAR(255),
   binlog_pos BIGINT UNSIGNED,
   statement MEDIUMTEXT,
@@ -44,47 +51,60 @@ _COLUMNS = (
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class TableState:
+    """How far one table of a change has got. Watermarks are JSON, "" before anything is done;
+    deferred_indexes: the definitions still to be built."""
+
+    table: str
+    copier_watermark: str
+    checksum_watermark: str
+    deferred_indexes: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Snapshot:
     """What a checkpoint row is made from.
 
-    position: one before which every delta is in the shadow table (rule 5); deferred_indexes: the
-    definitions still to be built.
+    position: one before which every delta is in the shadow tables (rule 5).
     """
 
-    copier_watermark: str
-    checksum_watermark: str
+    tables: tuple[TableState, ...]
     position: Position
     phase: Phase
-    deferred_indexes: tuple[str, ...]
     cutover_intent: bool
     rows_copied: int
 
 
 class CheckpointTable:
-    """The checkpoint table of one migrated table. Sessions are the caller's."""
+    """The checkpoint table of one change. Sessions are the caller's."""
 
-    def __init__(self, names: TableNames, statement: str) -> None:
-        self._names = names
-        self._statement = statement
-        self._sql = names.checkpoint_sql
+    def __init__(self, change: Change) -> None:
+        self._change = change
+        self._names = change.first.names
+        self._sql = self._names.checkpoint_sql
 
     def create(self, session: Session) -> None:
         session.query(_CREATE.format(table=self._sql))
 
     def drop(self, session: Session) -> None:
-        session.query(f"DROP TABLE IF EXISTS {self._sql}")
+        """Drop it, and any that an earlier change kept beside another of the tables."""
+        for names in self._change.all_names:
+            session.query(f"DROP TABLE IF EXISTS {names.checkpoint_sql}")
 
-    def save(self, session: Session, snapshot: Snapshot) -> CheckpointRow:
-        """Write a row, prune old ones, and return what was written."""
+    def save(self, session: Session, snapshot: Snapshot, lock: TableLock) -> CheckpointRow:
+        """Write a row, prune old ones, and return what was written.
+
+        Raises LockLostError: a run that has lost its tables must not tell its successor anything.
+        """
         values: list[str | int | None] = [
-            snapshot.copier_watermark,
-            snapshot.checksum_watermark,
+            _together(snapshot.tables, lambda state: _json(state.copier_watermark)),
+            _together(snapshot.tables, lambda state: _json(state.checksum_watermark)),
             snapshot.position.file,
             snapshot.position.offset,
-            self._statement,
+            self._change.sql,
             snapshot.position.gtid_set or None,
             snapshot.phase.value,
-            json.dumps(list(snapshot.deferred_indexes)) if snapshot.deferred_indexes else None,
+            _together(snapshot.tables, lambda state: list(state.deferred_indexes)) or None,
             int(snapshot.cutover_intent),
             snapshot.rows_copied,
             self._names.table,
@@ -100,6 +120,7 @@ class CheckpointTable:
                 f"DELETE FROM {self._sql} WHERE id <= (SELECT * FROM (SELECT id FROM {self._sql} "
                 f"ORDER BY id DESC LIMIT 1 OFFSET {_KEPT_ROWS}) AS kept)"
             )
+            lock.check(session)
         return _row(session.query_dicts(f"SELECT * FROM {self._sql} WHERE id = {new_id}")[0])
 
     def invalidate(self, session: Session) -> None:
@@ -137,6 +158,41 @@ class CheckpointTable:
                 f"INSERT INTO {self._sql} (phase, cutover_intent) VALUES ('{_MARKER_PHASE}', 0)"
             )
             session.query(f"DELETE FROM {self._sql} WHERE id = LAST_INSERT_ID()")
+
+
+def _json(watermark: str) -> Any:
+    return json.loads(watermark) if watermark else None
+
+
+def _together(states: tuple[TableState, ...], part: Callable[[TableState], Any]) -> str:
+    """One part of all tables' states as JSON: its own for one table, by name for several."""
+    if len(states) == 1:
+        value = part(states[0])
+        return json.dumps(value, separators=(",", ":")) if value else ""
+    by_table = {state.table: value for state in states if (value := part(state))}
+    return json.dumps(by_table, separators=(",", ":")) if by_table else ""
+
+
+def states_of(row: CheckpointRow, tables: Sequence[str]) -> tuple[TableState, ...]:
+    """The reverse: each table's state in a row. Raises ValueError when it cannot be read."""
+    texts = (row.copier_watermark, row.checksum_watermark, row.deferred_indexes)
+    documents = [json.loads(text) if text else None for text in texts]
+    if len(tables) > 1 and not all(isinstance(part, dict | None) for part in documents):
+        raise ValueError("it is not of several tables")
+    states = []
+    for table in tables:
+        copier, checksum, deferred = (
+            document if len(tables) == 1 else (document or {}).get(table) for document in documents
+        )
+        states.append(
+            TableState(
+                table,
+                json.dumps(copier) if copier else "",
+                json.dumps(checksum) if checksum else "",
+                tuple(deferred or ()),
+            )
+        )
+    return tuple(states)
 
 
 def _row(facts: dict[str, Any]) -> CheckpointRow:

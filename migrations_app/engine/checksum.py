@@ -20,11 +20,12 @@ import time
 from collections.abc import Callable, Collection, Iterator
 
 from migrations_app.engine.applier import KEYS_A_BATCH, Applier
+from migrations_app.engine.checkpoint import TableState
 from migrations_app.engine.chunker import Chunk, Chunker, Watermark
 from migrations_app.engine.crew import Crew
 from migrations_app.engine.errors import DifferenceError
 from migrations_app.engine.keys import Key
-from migrations_app.engine.observer import CheckpointRow, Event, Level
+from migrations_app.engine.observer import Event, Level
 from migrations_app.engine.rowcompare import MAX_DIFFERENCES, Range, RowComparison
 from migrations_app.engine.session import Session
 from migrations_app.engine.tablekey import TableKey
@@ -270,12 +271,12 @@ class Watermarks:
     checksum_json: str
 
     @classmethod
-    def read(cls, row: CheckpointRow, key: TableKey) -> Watermarks:
+    def read(cls, state: TableState, key: TableKey) -> Watermarks:
         """Raises ValueError when a watermark cannot be read."""
         return cls(
-            copier=_watermark(row.copier_watermark, key),
-            checksum=_watermark(row.checksum_watermark, key),
-            checksum_json=row.checksum_watermark,
+            copier=_watermark(state.copier_watermark, key),
+            checksum=_watermark(state.checksum_watermark, key),
+            checksum_json=state.checksum_watermark,
         )
 
 

@@ -1,4 +1,9 @@
-"""Letting the server make the change by itself, where it can do so without reading a row."""
+"""Letting the server make the change by itself, where it can do so without reading a row.
+
+INSTANT is the server's own promise. INPLACE is none: it may rebuild the table for hours. So it is
+only asked for where the shadow table, made by the same statement, shows that nothing but metadata
+changes.
+"""
 
 from __future__ import annotations
 
@@ -6,37 +11,74 @@ import MySQLdb
 
 from migrations_app.engine.abort import Abort
 from migrations_app.engine.errors import ServerLostError, TransientError
-from migrations_app.engine.observer import Method
+from migrations_app.engine.mapping import Mapping
 from migrations_app.engine.session import ER_LOCK_WAIT_TIMEOUT, Session, error_code
 from migrations_app.engine.statement import Clause, Statement
-from migrations_app.engine.table import show_create_table
+from migrations_app.engine.table import Column, Table, show_create_table
 
 _LOCK_WAIT_SECS = 3
 _TRIES = 10
 _PAUSE_SECS = 2
-
-
-def attempt(session: Session, statement: Statement, abort: Abort) -> Method:
-    """Try INSTANT, then INPLACE where that only changes metadata.
-
-    Returns the method that made the change, or UNDECIDED when the server has to copy. Raises
-    TransientError when the table stayed locked by others.
-    """
-    methods = [(Method.INSTANT, "ALGORITHM=INSTANT")]
-    if all(_metadata_only(clause) for clause in statement.clauses):
-        methods.append((Method.INPLACE, "ALGORITHM=INPLACE, LOCK=NONE"))
-    for method, suffix in methods:
-        if _try(session, statement, suffix, abort):
-            return method
-    return Method.UNDECIDED
-
-
-def _metadata_only(clause: Clause) -> bool:
-    """Whether INPLACE is known to change nothing but metadata for this clause."""
-    return clause.words[:2] in (
+# Up to this many bytes a VARCHAR's length is stored in one byte, above it in two.
+_ONE_LENGTH_BYTE = 255
+_METADATA_CLAUSES = frozenset(
+    {
         ("RENAME", "INDEX"), ("RENAME", "KEY"), ("ALTER", "INDEX"), ("DROP", "INDEX"),
-        ("DROP", "KEY"),
-    )  # fmt: skip
+        ("DROP", "KEY"), ("RENAME", "COLUMN"),
+    }
+)  # fmt: skip
+_METADATA_VERBS = frozenset({"MODIFY", "CHANGE"})
+
+
+def instant(session: Session, statement: Statement, abort: Abort) -> bool:
+    """Whether the server made the change at once.
+
+    Raises TransientError when the table stayed locked by others.
+    """
+    return _try(session, statement, "ALGORITHM=INSTANT", abort)
+
+
+def in_place(session: Session, statement: Statement, mapping: Mapping, abort: Abort) -> bool:
+    """Whether the server made the change in place; only tried where it reads no row.
+
+    mapping: of the shadow table, which shows what the statement does. Raises TransientError when
+    the table stayed locked by others.
+    """
+    if not changes_only_metadata(statement, mapping.source, mapping.shadow):
+        return False
+    return _try(session, statement, "ALGORITHM=INPLACE, LOCK=NONE", abort)
+
+
+def changes_only_metadata(statement: Statement, source: Table, shadow: Table) -> bool:
+    """Whether INPLACE is known to read and write no row for this statement."""
+    if not all(_may_be_metadata(clause) for clause in statement.clauses):
+        return False
+    if len(source.columns) != len(shadow.columns):
+        return False
+    renamed = statement.renamed_columns
+    return all(
+        after.name.lower() == renamed.get(before.name.lower(), before.name).lower()
+        and _stored_alike(before, after)
+        for before, after in zip(source.columns, shadow.columns, strict=True)
+    )
+
+
+def _may_be_metadata(clause: Clause) -> bool:
+    return clause.words[:2] in _METADATA_CLAUSES or clause.words[0] in _METADATA_VERBS
+
+
+def _stored_alike(before: Column, after: Column) -> bool:
+    """Whether the rows of a table with the one column are rows of a table with the other."""
+    if before.nullable != after.nullable or before.generated != after.generated:
+        return False
+    if (before.charset, before.collation) != (after.charset, after.collation):
+        return False
+    if before.column_type == after.column_type:
+        return True
+    if (before.data_type, after.data_type) != ("varchar", "varchar"):
+        return False
+    old, new = (int(column.facts["CHARACTER_OCTET_LENGTH"]) for column in (before, after))
+    return old <= new and (old > _ONE_LENGTH_BYTE or new <= _ONE_LENGTH_BYTE)
 
 
 def _try(session: Session, statement: Statement, suffix: str, abort: Abort) -> bool:

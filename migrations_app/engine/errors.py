@@ -3,7 +3,8 @@
 EngineError
 ├── RefusedError          nothing was touched; change the statement, the table or the server
 ├── TransientError        everything was kept; run it again
-│   └── ServerLostError   the server, or one of our connections to it, went away
+│   ├── ServerLostError   the server, or one of our connections to it, went away
+│   └── LockLostError      the connection that holds the run's locks went away
 ├── StrictRefusedError    the checkpoint cannot be used and strict mode forbids a fresh start
 ├── StoppedError          the caller asked to stop (control flow inside the engine)
 └── FailedError           needs a person; progress was kept unless the message says otherwise
@@ -40,6 +41,10 @@ class TransientError(EngineError):
 
 class ServerLostError(TransientError):
     """The server, or a connection the run cannot do without, went away."""
+
+
+class LockLostError(TransientError):
+    """Not a ServerLostError: those are tried again on a new connection, which must not be."""
 
 
 class StrictRefusedError(EngineError):

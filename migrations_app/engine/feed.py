@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from migrations_app.engine.abort import Abort
 from migrations_app.engine.binlog import Position
@@ -12,26 +12,32 @@ from migrations_app.engine.deltas import DeltaBuffer
 from migrations_app.engine.errors import SchemaChangedError, TransientError
 from migrations_app.engine.keys import Key
 from migrations_app.engine.observer import Event, Level
+from migrations_app.engine.options import Options
 from migrations_app.engine.visibility import Visibility
 
 CATCH_UP_SECS = 120
-# Keys held before the reader is slowed down; about 200 bytes each.
-SOFT_LIMIT_KEYS = 1_000_000
+TableName = tuple[str, str]
 
 
 class Feed:
-    """The reader's sink: called on its thread, in the order of the binary log."""
+    """The reader's sink: called on its thread, in the order of the binary log.
+
+    buffers: of the run's tables, by schema and table.
+    """
 
     def __init__(
         self,
         start: Position,
-        deltas: DeltaBuffer,
+        buffers: Mapping[TableName, DeltaBuffer],
         visibility: Visibility,
         abort: Abort,
         tell: Callable[[Event], None],
+        options: Options,
     ) -> None:
         self._tell = tell
-        self._deltas = deltas
+        self._buffers = buffers
+        self._soft_limit = options.max_buffered_keys
+        self._held = False
         self._visibility = visibility
         self._abort = abort
         self._moved = threading.Condition()
@@ -45,22 +51,26 @@ class Feed:
         self._in_transaction = True
         self._visibility.transaction_started(gtid)
 
-    def keys_changed(self, table: tuple[str, str], keys: list[Key], deleted: bool) -> None:
+    def keys_changed(self, table: TableName, keys: list[Key], deleted: bool) -> None:
         # In this order: a key dropped by the buffer must be covered by the next chunk's ticket.
         self._visibility.delivered()
-        self._deltas.add(keys, deleted)
+        self._buffers[table].add(keys, deleted)
 
     def transaction_ended(self, position: Position) -> None:
         self._in_transaction = False
-        self._deltas.transaction_ended(position)
+        self._all_added_before(position)
         self._set(position)
 
     def position_moved(self, position: Position) -> None:
         if not self._in_transaction:
-            self._deltas.transaction_ended(position)
+            self._all_added_before(position)
         self._set(position)
 
-    def schema_changed(self, table: tuple[str, str], sql: str, position: Position) -> None:
+    def _all_added_before(self, position: Position) -> None:
+        for deltas in self._buffers.values():
+            deltas.transaction_ended(position)
+
+    def schema_changed(self, table: TableName, sql: str, position: Position) -> None:
         """Rule 7: a change by somebody else makes shadow table and checkpoint worthless."""
         if self._expect_ddl.is_set():
             return
@@ -94,8 +104,13 @@ class Feed:
         self._expect_ddl.clear()
 
     def too_many_keys(self) -> bool:
-        """The reader's brake: too many deltas are held."""
-        return self._deltas.waiting > SOFT_LIMIT_KEYS
+        """The reader's brake: too many deltas are held. Asked again and again; said once."""
+        waiting = sum(deltas.waiting for deltas in self._buffers.values())
+        held = waiting > self._soft_limit
+        if held != self._held:
+            self._held = held
+            self._tell(_reader_held(waiting) if held else _reader_released(waiting))
+        return held
 
     def _set(self, position: Position) -> None:
         with self._moved:
@@ -123,6 +138,25 @@ class Feed:
                         f"{self._position.file}:{self._position.offset}). Progress was kept."
                     )
                 self._moved.wait(0.1)
+
+
+def _reader_held(waiting: int) -> Event:
+    return Event(
+        "reader_held",
+        f"{waiting:,} changed keys are waiting to be applied, above the limit: the binary log is "
+        f"read on when there are fewer. Nothing is missed as long as the server keeps its log. "
+        f"Raise the volume if this lasts.",
+        Level.WARNING,
+        {"waiting": waiting},
+    )
+
+
+def _reader_released(waiting: int) -> Event:
+    return Event(
+        "reader_released",
+        f"The binary log is read on; {waiting:,} changed keys are waiting to be applied.",
+        data={"waiting": waiting},
+    )
 
 
 def _shortened(sql: str, limit: int = 200) -> str:

@@ -15,11 +15,17 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Sequence
 
 import MySQLdb
 
 from migrations_app.engine.abort import Abort
-from migrations_app.engine.errors import RefusedError, ServerLostError, TransientError
+from migrations_app.engine.errors import (
+    LockLostError,
+    RefusedError,
+    ServerLostError,
+    TransientError,
+)
 from migrations_app.engine.names import TableNames, literal
 from migrations_app.engine.session import RUN_TOKEN_VARIABLE, Session, Sessions, error_code
 
@@ -28,40 +34,44 @@ _SETTLE_SECS = 60
 
 
 class TableLock:
-    """The user-level lock of one table, on its own connection from ``acquire`` to ``release``."""
+    """The user-level locks of a run's tables, on one connection from ``acquire`` to ``release``.
 
-    def __init__(self, sessions: Sessions, names: TableNames) -> None:
+    They are held by one connection, and so are lost together or not at all.
+    """
+
+    def __init__(self, sessions: Sessions, all_names: Sequence[TableNames]) -> None:
         self._sessions = sessions
-        self._names = names
+        self._all_names = sorted(all_names, key=lambda names: names.lock_name)
         self._session: Session | None = None
         self._use = threading.Lock()
 
     def acquire(self, wait_secs: int = 3) -> None:
-        """Take the lock. Raises RefusedError when another run has it.
+        """Take the locks. Raises RefusedError when another run has one of them.
 
         wait_secs: the server may need a moment to notice that a killed run's connection is gone.
         """
         session = self._sessions.open("lock")
-        name = literal(self._names.lock_name)
-        if session.query_one(f"SELECT GET_LOCK({name}, {wait_secs})")[0] != 1:
-            holder = session.query_one(f"SELECT IS_USED_LOCK({name})")[0]
-            self._sessions.release(session)
-            raise RefusedError(
-                f"Another run is working on {self._names.schema}.{self._names.table} "
-                f"(connection {holder} on the server holds its lock). Stop it first, or wait "
-                f"for its end. Nothing was touched."
-            )
+        for names in self._all_names:
+            name = literal(names.lock_name)
+            if session.query_one(f"SELECT GET_LOCK({name}, {wait_secs})")[0] != 1:
+                holder = session.query_one(f"SELECT IS_USED_LOCK({name})")[0]
+                self._sessions.release(session)
+                raise RefusedError(
+                    f"Another run is working on {names.schema}.{names.table} "
+                    f"(connection {holder} on the server holds its lock). Stop it first, or wait "
+                    f"for its end. Nothing was touched."
+                )
         self._session = session
 
     def check(self, session: Session) -> None:
-        """Asked by every writing transaction right before it commits. Raises TransientError."""
+        """Asked by every writing transaction right before it commits. Raises LockLostError."""
         owner = self._session.id if self._session else 0
-        name = literal(self._names.lock_name)
+        name = literal(self._all_names[0].lock_name)
         if session.query_one(f"SELECT IS_USED_LOCK({name})")[0] != owner:
             raise lock_lost()
 
     def keep_alive(self) -> None:
-        """Asked about once a second: notices a lost connection early. Raises TransientError."""
+        """Asked about once a second: notices a lost connection early. Raises LockLostError."""
         with self._use:
             if self._session is None:
                 return
@@ -77,28 +87,37 @@ class TableLock:
             self._sessions.release(session)
 
 
-def lock_lost() -> TransientError:
-    """Not a ServerLostError: those are tried again on a new connection, which must not be."""
-    return TransientError(
+def lock_lost() -> LockLostError:
+    return LockLostError(
         "The connection that holds the table's lock was lost, so this run stopped before its next "
         "write. Everything up to the last checkpoint was kept; run it again."
     )
 
 
-def end_dead_sessions(session: Session, token_prefix: str, own_token: str) -> list[int]:
-    """Kill what earlier runs on this table left on the server; returns the sessions' ids.
+def run_token(all_names: Sequence[TableNames], caller_token: str, unique: str) -> str:
+    """What a run's sessions are known by: it holds the lock name of each of its tables."""
+    return f"{','.join(names.lock_name for names in all_names)}:{caller_token}:{unique}"
 
-    Sessions are known by a user variable that begins with the table's lock name. Without the
-    right to see or kill them nothing happens here: the metadata lock still waits for them.
+
+def end_dead_sessions(
+    session: Session, all_names: Sequence[TableNames], own_token: str
+) -> list[int]:
+    """Kill what earlier runs on these tables left on the server; returns the sessions' ids.
+
+    Sessions are known by a user variable, the run's token. Without the right to see or kill them
+    nothing happens here: the metadata lock still waits for them.
     """
     rows: list[tuple[int, ...]] = []
+    of_ours = " OR ".join(
+        f"CAST(v.VARIABLE_VALUE AS CHAR) LIKE {literal(f'%{names.lock_name}%')}"
+        for names in all_names
+    )
     with contextlib.suppress(MySQLdb.Error):
         rows = session.query(
             "SELECT t.PROCESSLIST_ID FROM performance_schema.user_variables_by_thread v "
             "JOIN performance_schema.threads t USING (THREAD_ID) "
             f"WHERE v.VARIABLE_NAME = '{RUN_TOKEN_VARIABLE}' "
-            f"AND CAST(v.VARIABLE_VALUE AS CHAR) LIKE {literal(token_prefix + '%')} "
-            f"AND CAST(v.VARIABLE_VALUE AS CHAR) <> {literal(own_token)}"
+            f"AND ({of_ours}) AND CAST(v.VARIABLE_VALUE AS CHAR) <> {literal(own_token)}"
         )
     killed = []
     for (session_id,) in rows:

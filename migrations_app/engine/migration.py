@@ -12,10 +12,9 @@ from typing import Protocol
 
 import MySQLdb
 
-from migrations_app.engine import outcomes, preflight
+from migrations_app.engine import fence, outcomes, preflight
 from migrations_app.engine.abort import Abort
 from migrations_app.engine.binlog import ChangesLostError
-from migrations_app.engine.copyrun import Calls
 from migrations_app.engine.dsn import Dsn
 from migrations_app.engine.errors import EngineError, SchemaChangedError, StoppedError
 from migrations_app.engine.mainthread import MainThread
@@ -30,7 +29,8 @@ from migrations_app.engine.observer import (
 from migrations_app.engine.options import Options
 from migrations_app.engine.phases import Phases
 from migrations_app.engine.session import Session, Sessions
-from migrations_app.engine.statement import parse_statement
+from migrations_app.engine.statement import parse_change
+from migrations_app.engine.work import Calls
 
 logger = logging.getLogger(__name__)
 
@@ -79,11 +79,11 @@ class Migration:
         the observer, and those that are no Exception (KeyboardInterrupt), leave this method.
         """
         try:
-            statement = parse_statement(self._sql, self._dsn.database)
+            change = parse_change(self._sql, self._dsn.database)
             preflight.require_supported_server(self._dsn)
         except (EngineError, MySQLdb.Error) as error:
             return self._ended(outcomes.of_error(error, Method.UNDECIDED))
-        token = f"{statement.names.lock_name}:{self._options.run_token}:{uuid.uuid4().hex}"
+        token = fence.run_token(change.all_names, self._options.run_token, uuid.uuid4().hex)
         sessions = Sessions(self._dsn, token)
         abort = Abort()
         main = MainThread(abort)
@@ -99,11 +99,12 @@ class Migration:
             may_swap=lambda: main.ask(observer.may_cut_over),
             allowed=self._allowed,
         )
-        phases = Phases(statement, self._options, sessions, abort, calls, tell)
+        phases = Phases(change, self._options, sessions, abort, calls, tell)
         conductor = Conductor(phases, sessions, observer, abort, main, self._options)
         try:
             ended_by = conductor.run(stop or threading.Event())
         finally:
+            phases.lock.release()
             sessions.close_all()
         if ended_by is None:
             return self._ended(outcomes.completed(phases.method, phases.kept))

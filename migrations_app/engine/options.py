@@ -61,6 +61,9 @@ class Options:
     repair_differences: let the checksum repair what differs without a reason. Off, such a
         difference fails the run; tests use that to prove that the copy alone is right.
     attempt_direct: let the server make the change itself where it can do so at once.
+    max_buffered_keys: changed keys held in memory (about 200 bytes each) before the binary log is
+        read more slowly.
+    reconnect_secs: how long to wait for a server that went away during the run.
     fresh: drop an existing checkpoint and shadow table first, whatever they hold.
     """
 
@@ -82,6 +85,8 @@ class Options:
     repair_differences: bool = True
     fresh: bool = False
     attempt_direct: bool = True
+    max_buffered_keys: int = 1_000_000
+    reconnect_secs: float = 60.0
 
     def setting(self, server_cores: int = 8) -> VolumeSetting:
         """The volume's setting with this run's overrides laid over it."""

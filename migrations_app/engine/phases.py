@@ -10,23 +10,27 @@ from migrations_app.engine.abort import Abort
 from migrations_app.engine.begin import Beginning
 from migrations_app.engine.binlog import PositionLostError
 from migrations_app.engine.checkpoint import CheckpointTable
-from migrations_app.engine.copyrun import Calls, CopyRun, Plan, tidy
+from migrations_app.engine.copyrun import CopyRun, Plan
 from migrations_app.engine.deltas import DeltaBuffer
 from migrations_app.engine.feed import Feed
 from migrations_app.engine.fence import TableLock
+from migrations_app.engine.names import TableNames
 from migrations_app.engine.observer import CheckpointRow, Event, Method, Phase, Progress
 from migrations_app.engine.options import Options
 from migrations_app.engine.resume import CheckpointUnusableError
 from migrations_app.engine.server import ServerFacts
 from migrations_app.engine.session import Session, Sessions
-from migrations_app.engine.statement import Statement
+from migrations_app.engine.statement import Change
 from migrations_app.engine.table import Table
+from migrations_app.engine.tablerun import TablePlan
+from migrations_app.engine.tidy import tidy
 from migrations_app.engine.visibility import Visibility
-from migrations_app.engine.work import Work
+from migrations_app.engine.work import Calls, Run, Work
 
 
 class Phases:
-    """Makes one change. Owns the table's lock and the copying run.
+    """Makes one change. Owns the copying run, and the tables' locks, which the caller releases when
+    the last checkpoint is written.
 
     calls: how to reach the caller; tell: hands on an event. ``done`` tells whether the change was
     made; whatever went wrong is the abort's reason.
@@ -34,21 +38,21 @@ class Phases:
 
     def __init__(
         self,
-        statement: Statement,
+        change: Change,
         options: Options,
         sessions: Sessions,
         abort: Abort,
         calls: Calls,
         tell: Callable[[Event], None],
     ) -> None:
-        self.statement = statement
+        self.change = change
         self._options = options
         self._sessions = sessions
         self._abort = abort
         self._calls = calls
         self._tell = tell
-        self.lock = TableLock(sessions, statement.names)
-        self.checkpoints = CheckpointTable(statement.names, statement.sql)
+        self.lock = TableLock(sessions, change.all_names)
+        self.checkpoints = CheckpointTable(change)
         self._thread = threading.Thread(target=self._run, name="spirit-phases")
         self._copy: CopyRun | None = None
         self.method = Method.UNDECIDED
@@ -88,7 +92,7 @@ class Phases:
     def save_checkpoint(self, session: Session) -> CheckpointRow:
         """Write a checkpoint row; only while ``copying``."""
         assert self._copy is not None
-        return self.checkpoints.save(session, self._copy.snapshot())
+        return self.checkpoints.save(session, self._copy.snapshot(), self.lock)
 
     # -- on the thread
 
@@ -98,12 +102,10 @@ class Phases:
             self.done = True
         except BaseException as error:
             self._abort.set(error)
-        finally:
-            self.lock.release()
 
     def _make_change(self) -> None:
         beginning = Beginning(
-            self.statement,
+            self.change,
             self._options,
             self._sessions,
             self.lock,
@@ -112,11 +114,10 @@ class Phases:
             self._tell,
         )
         self._calls.enter(Phase.SETUP)
-        source, facts = beginning.take_table()
-        begun = self._begin(beginning, source, facts)
+        sources, facts = beginning.take_tables()
+        begun = self._begin(beginning, sources, facts)
         if begun is None:
-            with self._sessions.opened("tidy") as session:
-                self.kept = tidy(session, self.statement, self.checkpoints, self._options)
+            self._tidy()
             return
         if isinstance(begun, Method):
             self.method = begun
@@ -130,16 +131,19 @@ class Phases:
             raise
         finally:
             begun.close()
+        self._tidy()
+
+    def _tidy(self) -> None:
         with self._sessions.opened("tidy") as session:
-            self.kept = tidy(session, self.statement, self.checkpoints, self._options)
+            self.kept = tidy(session, self.change, self.checkpoints, self._options)
 
     def _begin(
-        self, beginning: Beginning, source: Table, facts: ServerFacts
+        self, beginning: Beginning, sources: tuple[Table, ...], facts: ServerFacts
     ) -> CopyRun | Method | None:
         """A copying run with its stream open; or how the server made the change; or None when an
         earlier run had already swapped the tables."""
         try:
-            found = beginning.look(source, use_gtid=facts.uses_gtid)
+            found = beginning.look(sources, use_gtid=facts.uses_gtid)
             if isinstance(found, resume.Swapped):
                 self.method = Method.COPY
                 return None
@@ -147,7 +151,7 @@ class Phases:
                 return self._open(beginning, beginning.resumed_plan(found), facts, found)
         except CheckpointUnusableError as why:
             beginning.cannot_resume(why)
-        begun = beginning.afresh(source)
+        begun = beginning.afresh(sources)
         if isinstance(begun, Method):
             return begun
         return self._open(beginning, begun, facts, None)
@@ -174,23 +178,48 @@ class Phases:
 
     def _make_copy_run(self, plan: Plan, facts: ServerFacts) -> CopyRun:
         visibility = Visibility(self.checkpoints.write_marker)
-        deltas = DeltaBuffer(
-            plan.start, comparable=plan.mapping.source_key.comparable, ticket=visibility.ticket
+        works = tuple(
+            self._make_work(names, table, plan, facts, visibility)
+            for names, table in zip(self.change.all_names, plan.tables, strict=True)
         )
+        buffers = {(work.names.schema, work.names.table): work.deltas for work in works}
+        run = Run(
+            sessions=self._sessions,
+            options=self._options,
+            lock=self.lock,
+            abort=self._abort,
+            tell=self._tell,
+            calls=self._calls,
+            feed=Feed(plan.start, buffers, visibility, self._abort, self._tell, self._options),
+            checkpoints=self.checkpoints,
+            lock_wait_timeout_secs=self._options.setting(facts.cores).lock_wait_timeout_secs,
+            uses_gtid=facts.uses_gtid,
+        )
+        return CopyRun(run, works, plan)
+
+    def _make_work(
+        self,
+        names: TableNames,
+        table: TablePlan,
+        plan: Plan,
+        facts: ServerFacts,
+        visibility: Visibility,
+    ) -> Work:
         setting = self._options.setting(facts.cores)
-        work = Work(
-            names=self.statement.names,
-            mapping=plan.mapping,
+        return Work(
+            names=names,
+            mapping=table.mapping,
             options=self._options,
             threads=setting.threads,
             target_chunk_time_secs=setting.target_chunk_time_secs,
-            lock_wait_timeout_secs=setting.lock_wait_timeout_secs,
             sessions=self._sessions,
             lock=self.lock,
-            deltas=deltas,
+            deltas=DeltaBuffer(
+                plan.start,
+                comparable=table.mapping.source_key.comparable,
+                ticket=visibility.ticket,
+            ),
             visibility=visibility,
             abort=self._abort,
             tell=self._tell,
         )
-        feed = Feed(plan.start, deltas, visibility, self._abort, self._tell)
-        return CopyRun(work, plan, self.checkpoints, self._calls, feed, use_gtid=facts.uses_gtid)

@@ -13,7 +13,7 @@ from migrations_app.engine.dsn import Dsn
 from migrations_app.engine.errors import EngineError, RefusedError
 from migrations_app.engine.server import ServerFacts
 from migrations_app.engine.session import Session, connect, server_text
-from migrations_app.engine.statement import Statement, parse_statement
+from migrations_app.engine.statement import Change, Statement, parse_change
 from migrations_app.engine.table import Table, foreign_keys_of, load_table, triggers_of
 
 
@@ -64,25 +64,28 @@ def require_supported_server(dsn: Dsn) -> None:
         raise RefusedError(server.server_problems(facts)[:1])
 
 
-def check(session: Session, statement: Statement, facts: ServerFacts) -> Table:
-    """Look at server, account and table; returns the table.
+def check(session: Session, change: Change, facts: ServerFacts) -> tuple[Table, ...]:
+    """Look at server, account and tables; returns the tables, in the order of the statements.
 
     Raises RefusedError with every problem found.
     """
-    names = statement.names
     problems = server.server_problems(facts)
-    problems += server.missing_privileges(session, names.schema)
-    table = load_table(session, names.schema, names.table)
-    if table is None:
-        problems.append(
-            f"There is no table {names.schema}.{names.table} (or this account may not see it). "
-            f"Check the name and the target's schema."
-        )
-        raise RefusedError(problems)
-    problems += _table_problems(session, statement, table)
+    problems += server.missing_privileges(session, change.schema)
+    tables = []
+    for statement in change.statements:
+        names = statement.names
+        table = load_table(session, names.schema, names.table)
+        if table is None:
+            problems.append(
+                f"There is no table {names.schema}.{names.table} (or this account may not see "
+                f"it). Check the name and the target's schema."
+            )
+            continue
+        tables.append(table)
+        problems += _table_problems(session, statement, table)
     if problems:
         raise RefusedError(problems)
-    return table
+    return tuple(tables)
 
 
 def _table_problems(session: Session, statement: Statement, table: Table) -> list[str]:
@@ -121,10 +124,10 @@ def _table_problems(session: Session, statement: Statement, table: Table) -> lis
 
 
 def inspect_table(dsn: Dsn, statement: str) -> list[str]:
-    """What stands in the way of a statement on its table, as sentences; never raises for a server
-    that is down or refuses. Nothing is changed."""
+    """What stands in the way of a change, as sentences; never raises for a server that is down or
+    refuses. Nothing is changed."""
     try:
-        parsed = parse_statement(statement, dsn.database)
+        parsed = parse_change(statement, dsn.database)
         require_supported_server(dsn)
         session = Session(dsn, "inspect", "")
     except RefusedError as error:

@@ -7,21 +7,21 @@ mere doubt, such as a refused connection, ends the run as transient and keeps ev
 from __future__ import annotations
 
 import dataclasses
-import json
+from collections.abc import Sequence
 
 import MySQLdb
 
 from migrations_app.engine import shadow
 from migrations_app.engine.binlog import Position, why_unavailable
-from migrations_app.engine.checkpoint import ENGINE_VERSION, CheckpointTable
+from migrations_app.engine.checkpoint import ENGINE_VERSION, CheckpointTable, states_of
 from migrations_app.engine.checksum import Watermarks
 from migrations_app.engine.errors import EngineError, RefusedError
-from migrations_app.engine.mapping import Mapping
 from migrations_app.engine.observer import CheckpointRow
 from migrations_app.engine.options import Options
 from migrations_app.engine.session import Session, server_text
-from migrations_app.engine.statement import Statement, parse_statement
+from migrations_app.engine.statement import Change, parse_change
 from migrations_app.engine.table import Table, load_table
+from migrations_app.engine.tablerun import TablePlan
 
 
 class CheckpointUnusableError(EngineError):
@@ -43,9 +43,7 @@ class Found:
     row: CheckpointRow
     age_secs: float
     position: Position
-    mapping: Mapping
-    watermarks: Watermarks
-    deferred_indexes: tuple[str, ...]
+    tables: tuple[TablePlan, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,65 +55,85 @@ class Swapped:
 
 def look(
     session: Session,
-    statement: Statement,
-    source: Table,
+    change: Change,
+    sources: Sequence[Table],
     options: Options,
     table: CheckpointTable,
     *,
     use_gtid: bool,
 ) -> Found | Swapped | None:
-    """What an earlier run left. None: nothing at all.
+    """What an earlier run left. None: nothing at all. sources: the change's tables, in order.
 
     Raises CheckpointUnusableError when what it left can never be used.
     """
-    names = statement.names
-    shadow_table = load_table(session, names.schema, names.shadow)
+    shadows = [
+        names.shadow
+        for names in change.all_names
+        if load_table(session, names.schema, names.shadow) is not None
+    ]
     try:
         row = table.newest(session)
     except (MySQLdb.Error, KeyError, ValueError) as error:
         raise CheckpointUnusableError(
-            f"the checkpoint table {names.checkpoint} cannot be read: {server_text(error)}"
+            f"the checkpoint table {change.first.names.checkpoint} cannot be read: "
+            f"{server_text(error)}"
         ) from error
-    if shadow_table is None and row is None:
+    if not shadows and row is None:
         return None
     if row is None:
         raise CheckpointUnusableError(
-            f"the shadow table {names.shadow} exists, but there is no checkpoint for it"
+            f"the shadow table {shadows[0]} exists, but there is no checkpoint for it"
         )
-    if shadow_table is None:
-        old = load_table(session, names.schema, names.old)
-        if row.cutover_intent and old is not None:
-            return Swapped(row)
-        raise CheckpointUnusableError(f"the shadow table {names.shadow} is gone", row)
+    if not shadows and row.cutover_intent and _old_tables_exist(session, change):
+        return Swapped(row)
+    for names in change.all_names:
+        if names.shadow not in shadows:
+            raise CheckpointUnusableError(f"the shadow table {names.shadow} is gone", row)
     age_secs = table.age_secs(session, row)
-    _check_fit(row, age_secs, statement, options)
+    _check_fit(row, age_secs, change, options)
     position = Position(row.binlog_name, row.binlog_pos, row.gtid_set)
     gone = why_unavailable(session, position, use_gtid and bool(row.gtid_set))
     if gone:
         raise CheckpointUnusableError(gone, row, gone)
+    return Found(row, age_secs, position, _table_plans(session, change, sources, row))
+
+
+def _old_tables_exist(session: Session, change: Change) -> bool:
+    return all(
+        load_table(session, names.schema, names.old) is not None for names in change.all_names
+    )
+
+
+def _table_plans(
+    session: Session, change: Change, sources: Sequence[Table], row: CheckpointRow
+) -> tuple[TablePlan, ...]:
     try:
-        mapping = shadow.mapping_of(session, statement, source)
-        watermarks = Watermarks.read(row, mapping.source_key)
-        deferred = tuple(json.loads(row.deferred_indexes)) if row.deferred_indexes else ()
+        states = states_of(row, [names.table for names in change.all_names])
+        plans = []
+        for statement, source, state in zip(change.statements, sources, states, strict=True):
+            mapping = shadow.mapping_of(session, statement, source)
+            watermarks = Watermarks.read(state, mapping.source_key)
+            plans.append(TablePlan(mapping, watermarks, state.deferred_indexes))
+        return tuple(plans)
     except (RefusedError, ValueError) as error:
         raise CheckpointUnusableError(
             f"checkpoint {row.id} does not fit the tables: {error}", row
         ) from error
-    return Found(row, age_secs, position, mapping, watermarks, deferred)
 
 
-def _check_fit(row: CheckpointRow, age_secs: float, statement: Statement, options: Options) -> None:
+def _check_fit(row: CheckpointRow, age_secs: float, change: Change, options: Options) -> None:
     if row.engine_version != ENGINE_VERSION:
         raise CheckpointUnusableError(
             f"checkpoint {row.id} was written by engine version {row.engine_version or 'unknown'}, "
             f"this one is version {ENGINE_VERSION}",
             row,
         )
-    if row.table_name != statement.table:
+    if row.table_name != change.first.table:
         raise CheckpointUnusableError(
-            f"checkpoint {row.id} is of the table {row.table_name}, not of {statement.table}", row
+            f"checkpoint {row.id} is of the table {row.table_name}, not of {change.first.table}",
+            row,
         )
-    if not _same_statement(row.statement, statement):
+    if not _same_change(row.statement, change):
         raise CheckpointUnusableError(
             f"checkpoint {row.id} belongs to another statement: {row.statement}", row
         )
@@ -127,9 +145,9 @@ def _check_fit(row: CheckpointRow, age_secs: float, statement: Statement, option
         )
 
 
-def _same_statement(saved: str, statement: Statement) -> bool:
-    """Whether two statements ask for the same; comments and spacing do not count."""
+def _same_change(saved: str, change: Change) -> bool:
+    """Whether two changes ask for the same; comments and spacing do not count."""
     try:
-        return parse_statement(saved, statement.schema).normalized == statement.normalized
+        return parse_change(saved, change.schema).normalized == change.normalized
     except RefusedError:
         return False

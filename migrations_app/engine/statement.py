@@ -1,7 +1,8 @@
-"""Reading a schema-change statement: only as far as the engine needs; the server judges the rest.
+"""Reading a schema change: only as far as the engine needs; the server judges the rest.
 
 sqlglot's MySQL tokenizer finds strings, comments and identifiers. On its tokens this module
-finds the table, splits the clauses, and notes renames, added and dropped columns.
+separates the statements, finds each one's table, splits its clauses, and notes renamed and dropped
+columns.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _NOT_COLUMNS = {
     "INDEX", "KEY", "CONSTRAINT", "PRIMARY", "UNIQUE", "FULLTEXT", "SPATIAL", "FOREIGN", "CHECK",
     "PARTITION",
 }  # fmt: skip
-_USAGE = "Write one ALTER TABLE (or CREATE INDEX, DROP INDEX) statement."
+_USAGE = "Write ALTER TABLE (or CREATE INDEX, DROP INDEX)."
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,6 +65,37 @@ class Statement:
         """The ALTER TABLE for another table name, e.g. the shadow table's, as SQL."""
         separator = ", " if suffix and self.alter_clauses else " "
         return f"ALTER TABLE {table_sql} {self.alter_clauses}{separator}{suffix}".rstrip()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Change:
+    """What one run makes: statements on different tables of one schema, swapped together.
+
+    sql: as the person wrote it; normalized: for comparing two changes; statements: at least one.
+    The checkpoint belongs to the first one's table.
+    """
+
+    sql: str
+    normalized: str
+    statements: tuple[Statement, ...]
+
+    @property
+    def first(self) -> Statement:
+        return self.statements[0]
+
+    @property
+    def schema(self) -> str:
+        return self.first.schema
+
+    @property
+    def all_names(self) -> tuple[TableNames, ...]:
+        """Of each statement, in order."""
+        return tuple(statement.names for statement in self.statements)
+
+    @property
+    def tables(self) -> str:
+        """The tables' names for people: ``orders``, ``orders, order_items``."""
+        return ", ".join(names.table for names in self.all_names)
 
 
 class _Reader:
@@ -138,21 +170,63 @@ def _tokenize(sql: str) -> list[Token]:
             "Comments that the server executes (/*! … */ or /*+ … */) are not allowed: "
             "write what they hold as plain SQL, or leave it out."
         )
-    while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
-        tokens.pop()
-    if not tokens:
-        raise RefusedError(f"The statement is empty. {_USAGE}")
-    if any(token.token_type is TokenType.SEMICOLON for token in tokens):
-        raise RefusedError("More than one statement was given; submit each one by itself.")
     return tokens
 
 
-def parse_statement(sql: str, default_schema: str) -> Statement:
-    """Parse one statement on a table of ``default_schema`` (or of the schema it names).
+def parse_change(sql: str, default_schema: str) -> Change:
+    """Parse one statement, or several with semicolons between them, on tables of
+    ``default_schema`` (or of the schema they name).
 
     Raises RefusedError, in words for the person who wrote it.
     """
-    tokens = _tokenize(sql)
+    groups: list[list[Token]] = [[]]
+    for token in _tokenize(sql):
+        if token.token_type is TokenType.SEMICOLON:
+            groups.append([])
+        else:
+            groups[-1].append(token)
+    groups = [group for group in groups if group]
+    if not groups:
+        raise RefusedError(f"The statement is empty. {_USAGE}")
+    if len(groups) == 1:
+        statements: tuple[Statement, ...] = (_parse(sql, groups[0], default_schema, sql.strip()),)
+    else:
+        statements = tuple(
+            _parse(sql, group, default_schema, sql[group[0].start : group[-1].end + 1])
+            for group in groups
+        )
+        _refuse_what_cannot_be_swapped_together(statements)
+    normalized = "; ".join(statement.normalized for statement in statements)
+    return Change(sql.strip(), normalized, statements)
+
+
+def _refuse_what_cannot_be_swapped_together(statements: Sequence[Statement]) -> None:
+    schemas = sorted({statement.schema for statement in statements})
+    if len(schemas) > 1:
+        raise RefusedError(
+            f"The statements are on tables of several schemas ({', '.join(schemas)}). Only tables "
+            f"of one schema can be swapped together; submit one change for each."
+        )
+    seen: set[str] = set()
+    for table in (statement.table.lower() for statement in statements):
+        if table in seen:
+            raise RefusedError(
+                f"Two of the statements are on the table {table!r}. Write them as one ALTER TABLE "
+                f"with all clauses, so that its rows are copied once."
+            )
+        seen.add(table)
+
+
+def parse_statement(sql: str, default_schema: str) -> Statement:
+    """Parse exactly one statement; see ``parse_change``."""
+    change = parse_change(sql, default_schema)
+    if len(change.statements) > 1:
+        raise RefusedError("More than one statement was given; give each one by itself.")
+    return change.first
+
+
+def _parse(sql: str, tokens: Sequence[Token], default_schema: str, written: str) -> Statement:
+    """One statement's tokens. written: its text as the person wrote it."""
     reader = _Reader(sql, tokens)
     if reader.accept("ALTER", "TABLE"):
         names = reader.table_name(default_schema)
@@ -161,7 +235,7 @@ def parse_statement(sql: str, default_schema: str) -> Statement:
         names, clauses = _as_alter(reader, default_schema)
     if not clauses:
         raise RefusedError(f"The ALTER TABLE of {names.table!r} changes nothing. {_USAGE}")
-    return _statement(sql, _source(sql, tokens), names, clauses)
+    return _statement(written, _source(sql, tokens), names, clauses)
 
 
 def _as_alter(reader: _Reader, default_schema: str) -> tuple[TableNames, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -10,18 +11,50 @@ import MySQLdb
 import tenacity
 
 from migrations_app.engine.abort import Abort
+from migrations_app.engine.checkpoint import CheckpointTable
 from migrations_app.engine.deltas import DeltaBuffer
 from migrations_app.engine.errors import EngineError, ServerLostError, TransientError
+from migrations_app.engine.feed import Feed
 from migrations_app.engine.fence import TableLock
 from migrations_app.engine.mapping import Mapping
 from migrations_app.engine.names import TableNames
-from migrations_app.engine.observer import Event
+from migrations_app.engine.observer import Event, Phase
 from migrations_app.engine.options import Options
 from migrations_app.engine.session import Session, Sessions, is_contention, server_text
 from migrations_app.engine.visibility import Visibility
 
 T = TypeVar("T")
 GIVE_UP_AFTER_SECS = 300
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Calls:
+    """What the run asks of its caller.
+
+    enter: a phase begins; intend: write a checkpoint before a swap is tried; may_swap: the last
+    word before the rename; allowed: set when a deferred cut-over may go on.
+    """
+
+    enter: Callable[[Phase], None]
+    intend: Callable[[], None]
+    may_swap: Callable[[], bool]
+    allowed: threading.Event
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Run:
+    """What belongs to the run as a whole."""
+
+    sessions: Sessions
+    options: Options
+    lock: TableLock
+    abort: Abort
+    tell: Callable[[Event], None]
+    calls: Calls
+    feed: Feed
+    checkpoints: CheckpointTable
+    lock_wait_timeout_secs: int
+    uses_gtid: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,7 +66,6 @@ class Work:
     options: Options
     threads: int
     target_chunk_time_secs: float
-    lock_wait_timeout_secs: int
     sessions: Sessions
     lock: TableLock
     deltas: DeltaBuffer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrations_app.engine import RefusedError, parse_statement
+from migrations_app.engine import RefusedError, parse_change, parse_statement
 from migrations_app.engine.names import TableNames
 
 
@@ -70,7 +70,8 @@ def test_index_statements_become_alter_clauses(sql: str, clauses: str) -> None:
         ("ALTER TABLE t ADD c INT,, ADD d INT", "comma"),
         ("DROP TABLE t", "begins with 'DROP TABLE'"),
         ("SELECT 1", "begins with 'SELECT 1'"),
-        ("ALTER TABLE t ADD c INT; DROP TABLE u", "More than one statement"),
+        ("ALTER TABLE t ADD c INT; DROP TABLE u", "begins with 'DROP TABLE'"),
+        ("ALTER TABLE t ADD c INT; ALTER TABLE u ADD c INT", "More than one statement"),
         ("ALTER TABLE t ADD c INT, ALGORITHM=INPLACE", "ALGORITHM"),
         ("ALTER TABLE t ADD c INT, LOCK = NONE", "LOCK"),
         ("ALTER TABLE t RENAME TO u", "Renaming the table"),
@@ -97,3 +98,29 @@ def test_long_names_are_shortened_without_colliding() -> None:
     assert len(set(derived)) == 4
     assert all(len(name) <= 64 for name in derived)
     assert TableNames("d", "t").shadow == "_t_new"
+
+
+def test_several_statements_are_one_change() -> None:
+    change = parse_change(
+        "ALTER TABLE a ADD x VARCHAR(9) DEFAULT ';' ; -- the other\n CREATE INDEX i ON b (y);", "d"
+    )
+    assert [names.table for names in change.all_names] == ["a", "b"]
+    assert [statement.alter_clauses for statement in change.statements] == [
+        "ADD x VARCHAR(9) DEFAULT ';'",
+        "ADD INDEX i (y)",
+    ]
+    again = parse_change("ALTER TABLE a ADD x VARCHAR(9) DEFAULT ';';CREATE INDEX i ON b (y)", "d")
+    assert change.normalized == again.normalized
+
+
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        ("ALTER TABLE a ADD x INT; ALTER TABLE A ADD y INT", "as one ALTER TABLE"),
+        ("ALTER TABLE a ADD x INT; ALTER TABLE e.b ADD y INT", "several schemas"),
+        (";;", "empty"),
+    ],
+)
+def test_what_cannot_be_swapped_together_is_refused(sql: str, words: str) -> None:
+    with pytest.raises(RefusedError, match=words):
+        parse_change(sql, "d")
