@@ -108,7 +108,7 @@ class Runner:
             migration = Migration(
                 self.request.target.dsn(),
                 self.request.statement,
-                self.request.options(run_token=str(self.token)),
+                self.request.options(),
                 observer,
             )
             observer.migration = migration

@@ -7,7 +7,7 @@ statement, options and an observer; it knows no web framework and nothing of the
 
 A reader's map, in the order of a run:
 
-- ``migration`` (caller's thread) and ``phases`` (the thread that makes the change);
+- ``migration`` (caller's thread), ``reconnect``, ``phases`` (the thread that makes the change);
 - ``statement``, ``preflight``, ``server``, ``table``, ``mapping``, ``keys``, ``tablekey``: what is
   asked for and what is there;
 - ``begin``, ``resume``, ``checkpoint``, ``direct``, ``shadow``: how a run begins;
@@ -22,7 +22,7 @@ A reader's map, in the order of a run:
 from migrations_app.engine.cleanup import clean_up
 from migrations_app.engine.dsn import Dsn, TlsMode
 from migrations_app.engine.errors import EngineError, RefusedError, TransientError
-from migrations_app.engine.migration import Migration, StopSignal
+from migrations_app.engine.migration import Migration
 from migrations_app.engine.observer import (
     EXIT_CODES,
     CheckpointRow,
@@ -46,6 +46,7 @@ from migrations_app.engine.options import (
     volume_setting,
 )
 from migrations_app.engine.preflight import TargetReport, inspect_table, inspect_target
+from migrations_app.engine.reconnect import StopSignal
 from migrations_app.engine.statement import Change, Statement, parse_change, parse_statement
 
 __all__ = [

@@ -11,13 +11,18 @@ import MySQLdb
 from migrations_app.engine import direct, fence, preflight, resume, sentinel, server, shadow
 from migrations_app.engine.abort import Abort
 from migrations_app.engine.binlog import current_position
-from migrations_app.engine.checkpoint import CheckpointTable
+from migrations_app.engine.checkpoint import CheckpointTable, Unsaved
 from migrations_app.engine.copyrun import Plan
-from migrations_app.engine.errors import RefusedError, ServerLostError, StrictRefusedError
+from migrations_app.engine.errors import (
+    RefusedError,
+    ServerLostError,
+    StrictRefusedError,
+    TransientError,
+)
 from migrations_app.engine.fence import TableLock
 from migrations_app.engine.mapping import Mapping
 from migrations_app.engine.names import TableNames
-from migrations_app.engine.observer import Event, Level, Method
+from migrations_app.engine.observer import CheckpointRow, Event, Level, Method
 from migrations_app.engine.options import Options
 from migrations_app.engine.resume import CheckpointUnusableError, Found, Swapped
 from migrations_app.engine.server import ServerFacts
@@ -38,16 +43,18 @@ class Beginning:
     checkpoints: CheckpointTable
     abort: Abort
     tell: Callable[[Event], None]
+    unsaved: Unsaved | None = None
 
     def take_tables(self) -> tuple[tuple[Table, ...], ServerFacts]:
         """Own the tables: preflight, user-level locks, and the end of what a dead run left."""
+        all_names, token = self.change.all_names, self.sessions.run_token
         with self.sessions.opened("setup") as session:
             facts = server.read_facts(session)
             tables = preflight.check(session, self.change, facts)
-            self.lock.acquire()
-            killed = fence.end_dead_sessions(
-                session, self.change.all_names, self.sessions.run_token
-            )
+            owner = self.options.run_token
+            killed = fence.end_superseded_sessions(session, all_names, owner, token)
+            self._acquire()
+            killed += fence.end_dead_sessions(session, all_names, token)
             if killed:
                 self.tell(
                     Event(
@@ -59,6 +66,24 @@ class Beginning:
             for names in self.change.all_names:
                 fence.wait_for_dead_statements(session, names, self.abort)
             return tables, facts
+
+    def _acquire(self) -> None:
+        try:
+            self.lock.acquire()
+        except RefusedError as error:
+            if self.unsaved is None:
+                raise
+            raise TransientError(
+                f"The server was lost, and when it was back another run had taken the table over. "
+                f"{error}"
+            ) from error
+
+    def save_late(self, facts: ServerFacts) -> CheckpointRow | None:
+        """What a run that lost its server had done, saved by itself when it is back."""
+        if self.unsaved is None or not facts.keeps_commits:
+            return None
+        with self.sessions.opened("setup") as session:
+            return self.checkpoints.save_late(session, self.unsaved, self.lock)
 
     def look(self, sources: tuple[Table, ...], *, use_gtid: bool) -> Found | Swapped | None:
         """What can be gone on with. Raises CheckpointUnusableError."""

@@ -75,6 +75,14 @@ class Snapshot:
     rows_copied: int
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unsaved:
+    """What a run had done when it lost its server, and could not save. last: its newest row."""
+
+    snapshot: Snapshot
+    last: CheckpointRow | None
+
+
 class CheckpointTable:
     """The checkpoint table of one change. Sessions are the caller's."""
 
@@ -123,9 +131,23 @@ class CheckpointTable:
             lock.check(session)
         return _row(session.query_dicts(f"SELECT * FROM {self._sql} WHERE id = {new_id}")[0])
 
-    def invalidate(self, session: Session) -> None:
-        """Make sure that nobody resumes from here: the table stays, its rows go."""
-        session.query(f"DELETE FROM {self._sql}")
+    def save_late(
+        self, session: Session, unsaved: Unsaved, lock: TableLock
+    ) -> CheckpointRow | None:
+        """Save what could not be saved before, unless somebody else has been at the tables since:
+        then the newest row is not the run's own any more."""
+        if unsaved.last is None or self.newest(session) != unsaved.last:
+            return None
+        return self.save(session, unsaved.snapshot, lock)
+
+    def invalidate(self, session: Session, lock: TableLock) -> None:
+        """Make sure that nobody resumes from here: the table stays, its rows go.
+
+        Raises LockLostError: the rows may be a successor's by now.
+        """
+        with session.transaction():
+            session.query(f"DELETE FROM {self._sql}")
+            lock.check(session)
 
     def newest(self, session: Session) -> CheckpointRow | None:
         """The row that counts; None when there is no table or no row.

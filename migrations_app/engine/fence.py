@@ -94,30 +94,52 @@ def lock_lost() -> LockLostError:
     )
 
 
-def run_token(all_names: Sequence[TableNames], caller_token: str, unique: str) -> str:
-    """What a run's sessions are known by: it holds the lock name of each of its tables."""
-    return f"{','.join(names.lock_name for names in all_names)}:{caller_token}:{unique}"
+def run_token(all_names: Sequence[TableNames], owner: str, unique: str) -> str:
+    """What a run's sessions are known by: the lock name of each of its tables, whose run it is,
+    and which of that owner's runs."""
+    return f"{','.join(names.lock_name for names in all_names)}{_owned_by(owner)}{unique}"
+
+
+def _owned_by(owner: str) -> str:
+    return f"/{owner}/"
+
+
+def end_superseded_sessions(
+    session: Session, all_names: Sequence[TableNames], owner: str, own_token: str
+) -> list[int]:
+    """Kill the sessions of this owner's earlier runs, to be asked before the lock is: a server
+    that did not notice a client's end keeps its sessions, and their lock, for hours.
+
+    Returns the sessions' ids.
+    """
+    return _end_sessions(
+        session, all_names, own_token, f"AND INSTR(value, {literal(_owned_by(owner))})"
+    )
 
 
 def end_dead_sessions(
     session: Session, all_names: Sequence[TableNames], own_token: str
 ) -> list[int]:
-    """Kill what earlier runs on these tables left on the server; returns the sessions' ids.
+    """Kill what any earlier run on these tables left on the server, to be asked with the lock in
+    hand; returns the sessions' ids."""
+    return _end_sessions(session, all_names, own_token)
 
-    Sessions are known by a user variable, the run's token. Without the right to see or kill them
-    nothing happens here: the metadata lock still waits for them.
-    """
+
+def _end_sessions(
+    session: Session, all_names: Sequence[TableNames], own_token: str, condition: str = ""
+) -> list[int]:
+    """Sessions are known by a user variable, the run's token. Without the right to see or kill them
+    nothing happens here: the metadata lock still waits for them."""
     rows: list[tuple[int, ...]] = []
-    of_ours = " OR ".join(
-        f"CAST(v.VARIABLE_VALUE AS CHAR) LIKE {literal(f'%{names.lock_name}%')}"
-        for names in all_names
-    )
+    of_ours = " OR ".join(f"INSTR(value, {literal(names.lock_name)})" for names in all_names)
     with contextlib.suppress(MySQLdb.Error):
         rows = session.query(
-            "SELECT t.PROCESSLIST_ID FROM performance_schema.user_variables_by_thread v "
+            "SELECT id FROM (SELECT t.PROCESSLIST_ID AS id, "
+            "CAST(v.VARIABLE_VALUE AS CHAR) AS value "
+            "FROM performance_schema.user_variables_by_thread v "
             "JOIN performance_schema.threads t USING (THREAD_ID) "
-            f"WHERE v.VARIABLE_NAME = '{RUN_TOKEN_VARIABLE}' "
-            f"AND ({of_ours}) AND CAST(v.VARIABLE_VALUE AS CHAR) <> {literal(own_token)}"
+            f"WHERE v.VARIABLE_NAME = '{RUN_TOKEN_VARIABLE}') s "
+            f"WHERE ({of_ours}) AND value <> {literal(own_token)} {condition}"
         )
     killed = []
     for (session_id,) in rows:

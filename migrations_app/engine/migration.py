@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import threading
 import time
 import uuid
 from collections.abc import Callable
-from typing import Protocol
 
 import MySQLdb
 
-from migrations_app.engine import fence, outcomes, preflight
+from migrations_app.engine import fence, outcomes, preflight, reconnect
 from migrations_app.engine.abort import Abort
 from migrations_app.engine.binlog import ChangesLostError
+from migrations_app.engine.checkpoint import Unsaved
 from migrations_app.engine.dsn import Dsn
-from migrations_app.engine.errors import EngineError, SchemaChangedError, StoppedError
+from migrations_app.engine.errors import (
+    EngineError,
+    LockLostError,
+    SchemaChangedError,
+    ServerLostError,
+    StoppedError,
+)
 from migrations_app.engine.mainthread import MainThread
 from migrations_app.engine.observer import (
     Event,
@@ -28,8 +35,9 @@ from migrations_app.engine.observer import (
 )
 from migrations_app.engine.options import Options
 from migrations_app.engine.phases import Phases
+from migrations_app.engine.reconnect import StopSignal
 from migrations_app.engine.session import Session, Sessions
-from migrations_app.engine.statement import parse_change
+from migrations_app.engine.statement import Change, parse_change
 from migrations_app.engine.work import Calls
 
 logger = logging.getLogger(__name__)
@@ -40,16 +48,12 @@ _PROGRESS_EVERY_SECS = 1.0
 # once, and the gaps double until they have the length asked for.
 _FIRST_CHECKPOINT_SECS = 1.0
 _INTERRUPT_EVERY_SECS = 0.5
-
-
-class StopSignal(Protocol):
-    """Anything like a threading.Event."""
-
-    def is_set(self) -> bool: ...
+_SERVER_IS_LOST = (ServerLostError, LockLostError)
+_SETUPS_LOST_AT_MOST = 5
 
 
 class Migration:
-    """One statement on one table.
+    """One change.
 
     ``run`` may be called once. It uses threads and connections of its own and ends every one of
     them before it returns, whatever happened.
@@ -64,7 +68,10 @@ class Migration:
     ) -> None:
         self._dsn = dsn
         self._sql = statement
-        self._options = options or Options()
+        options = options or Options()
+        self._options = dataclasses.replace(
+            options, run_token=options.run_token or uuid.uuid4().hex
+        )
         self._observer: Observer = observer or SilentObserver()
         self._allowed = threading.Event()
 
@@ -78,11 +85,42 @@ class Migration:
         What stands in the way becomes an Outcome with a message for people. Only exceptions of
         the observer, and those that are no Exception (KeyboardInterrupt), leave this method.
         """
+        stop = stop or threading.Event()
         try:
             change = parse_change(self._sql, self._dsn.database)
             preflight.require_supported_server(self._dsn)
         except (EngineError, MySQLdb.Error) as error:
             return self._ended(outcomes.of_error(error, Method.UNDECIDED))
+        unsaved: Unsaved | None = None
+        lost_in_setup = 0
+        while True:
+            phases, ended_by, unsaved_now = self._attempt(change, stop, unsaved)
+            if ended_by is None:
+                return self._ended(outcomes.completed(phases.method, phases.kept))
+            if unsaved_now is not None:
+                unsaved, lost_in_setup = unsaved_now, 0
+            else:
+                lost_in_setup += 1
+            if (
+                unsaved is None
+                or not isinstance(ended_by, _SERVER_IS_LOST)
+                or lost_in_setup > _SETUPS_LOST_AT_MOST
+                or not self._wait_for_server(phases, stop)
+            ):
+                return self._ended(outcomes.of_error(ended_by, phases.method))
+            # What it had to do afresh it has done.
+            self._options = dataclasses.replace(self._options, fresh=False)
+
+    def _wait_for_server(self, phases: Phases, stop: StopSignal) -> bool:
+        return reconnect.wait_for_server(
+            self._dsn, self._options.reconnect_secs, self._observer, phases.progress(), stop
+        )
+
+    def _attempt(
+        self, change: Change, stop: StopSignal, unsaved: Unsaved | None
+    ) -> tuple[Phases, BaseException | None, Unsaved | None]:
+        """Run until the end or until the server is lost. Returns what ended it (None: it is done)
+        and, when it is worth going on once the server is back, what could not be saved."""
         token = fence.run_token(change.all_names, self._options.run_token, uuid.uuid4().hex)
         sessions = Sessions(self._dsn, token)
         abort = Abort()
@@ -95,20 +133,19 @@ class Migration:
 
         calls = Calls(
             enter=lambda phase: main.post(lambda: conductor.entered(phase)),
+            saved=lambda row: main.post(lambda: observer.checkpoint_written(row)),
             intend=lambda: main.ask(conductor.intend),
             may_swap=lambda: main.ask(observer.may_cut_over),
             allowed=self._allowed,
         )
-        phases = Phases(change, self._options, sessions, abort, calls, tell)
+        phases = Phases(change, self._options, sessions, abort, calls, tell, unsaved)
         conductor = Conductor(phases, sessions, observer, abort, main, self._options)
         try:
-            ended_by = conductor.run(stop or threading.Event())
+            ended_by = conductor.run(stop)
+            return phases, ended_by, conductor.unsaved
         finally:
             phases.lock.release()
             sessions.close_all()
-        if ended_by is None:
-            return self._ended(outcomes.completed(phases.method, phases.kept))
-        return self._ended(outcomes.of_error(ended_by, phases.method))
 
     def _ended(self, outcome: Outcome) -> Outcome:
         phase, event = outcomes.last_words(outcome)
@@ -138,6 +175,7 @@ class Conductor:
         self._interval_secs = options.checkpoint_interval_secs
         self._gap_secs = _FIRST_CHECKPOINT_SECS
         self._observer_error: BaseException | None = None
+        self.unsaved: Unsaved | None = None
         self._session: Session | None = None
         self._next_progress = 0.0
         self._next_checkpoint = float("inf")
@@ -257,6 +295,10 @@ class Conductor:
         if isinstance(error, (SchemaChangedError, ChangesLostError)):
             # Rule 7: nothing may be resumed from this shadow table.
             with contextlib.suppress(EngineError, MySQLdb.Error):
-                self._phases.checkpoints.invalidate(self._own_session())
+                self._phases.checkpoints.invalidate(self._own_session(), self._phases.lock)
+            return
+        if isinstance(error, _SERVER_IS_LOST):
+            # Nothing can be saved without the lock; it is when the server is back.
+            self.unsaved = self._phases.unsaved()
             return
         self._save_checkpoint()

@@ -57,7 +57,8 @@ class Options:
     replica_dsns, replica_max_lag_secs: replicas whose lag pauses the copy, and the limit.
     max_load: ``{"Threads_running": 50}``; a status variable above its limit pauses the copy.
     skip_drop: keep the old table after cut-over.
-    run_token: names this run in the sessions it opens, so that a successor can end them.
+    run_token: whose run this is, in letters, digits, dots and hyphens. A run ends what an earlier
+        run of the same owner left on the server, even when that still holds the table's lock.
     repair_differences: let the checksum repair what differs without a reason. Off, such a
         difference fails the run; tests use that to prove that the copy alone is right.
     attempt_direct: let the server make the change itself where it can do so at once.

@@ -9,7 +9,7 @@ from migrations_app.engine import resume
 from migrations_app.engine.abort import Abort
 from migrations_app.engine.begin import Beginning
 from migrations_app.engine.binlog import PositionLostError
-from migrations_app.engine.checkpoint import CheckpointTable
+from migrations_app.engine.checkpoint import CheckpointTable, Unsaved
 from migrations_app.engine.copyrun import CopyRun, Plan
 from migrations_app.engine.deltas import DeltaBuffer
 from migrations_app.engine.feed import Feed
@@ -44,6 +44,7 @@ class Phases:
         abort: Abort,
         calls: Calls,
         tell: Callable[[Event], None],
+        unsaved: Unsaved | None = None,
     ) -> None:
         self.change = change
         self._options = options
@@ -51,6 +52,8 @@ class Phases:
         self._abort = abort
         self._calls = calls
         self._tell = tell
+        self._unsaved = unsaved
+        self._last_saved: CheckpointRow | None = None
         self.lock = TableLock(sessions, change.all_names)
         self.checkpoints = CheckpointTable(change)
         self._thread = threading.Thread(target=self._run, name="spirit-phases")
@@ -92,7 +95,13 @@ class Phases:
     def save_checkpoint(self, session: Session) -> CheckpointRow:
         """Write a checkpoint row; only while ``copying``."""
         assert self._copy is not None
-        return self.checkpoints.save(session, self._copy.snapshot(), self.lock)
+        self._last_saved = self.checkpoints.save(session, self._copy.snapshot(), self.lock)
+        return self._last_saved
+
+    def unsaved(self) -> Unsaved:
+        """What a checkpoint that cannot be written would hold; when every thread has ended."""
+        assert self._copy is not None
+        return Unsaved(self._copy.snapshot(), self._last_saved)
 
     # -- on the thread
 
@@ -112,9 +121,12 @@ class Phases:
             self.checkpoints,
             self._abort,
             self._tell,
+            self._unsaved,
         )
         self._calls.enter(Phase.SETUP)
         sources, facts = beginning.take_tables()
+        if (saved := beginning.save_late(facts)) is not None:
+            self._calls.saved(saved)
         begun = self._begin(beginning, sources, facts)
         if begun is None:
             self._tidy()
@@ -148,6 +160,7 @@ class Phases:
                 self.method = Method.COPY
                 return None
             if found is not None:
+                self._last_saved = found.row
                 return self._open(beginning, beginning.resumed_plan(found), facts, found)
         except CheckpointUnusableError as why:
             beginning.cannot_resume(why)

@@ -19,6 +19,7 @@ _VARIABLES = (
     "gtid_mode", "log_bin", "binlog_format", "binlog_order_commits", "binlog_row_image",
     "lower_case_table_names", "server_uuid", "innodb_ddl_buffer_size", "datadir",
     "super_read_only", "read_only", "explicit_defaults_for_timestamp",
+    "innodb_flush_log_at_trx_commit",
 )  # fmt: skip
 
 
@@ -34,6 +35,11 @@ class ServerFacts:
     @property
     def uses_gtid(self) -> bool:
         return self.variables.get("gtid_mode", "").upper() == "ON"
+
+    @property
+    def keeps_commits(self) -> bool:
+        """Whether what was committed survives a crash of the server."""
+        return self.variables.get("innodb_flush_log_at_trx_commit") == "1"
 
     @property
     def cores(self) -> int:

@@ -18,7 +18,7 @@ from migrations_app.engine.feed import Feed
 from migrations_app.engine.fence import TableLock
 from migrations_app.engine.mapping import Mapping
 from migrations_app.engine.names import TableNames
-from migrations_app.engine.observer import Event, Phase
+from migrations_app.engine.observer import CheckpointRow, Event, Phase
 from migrations_app.engine.options import Options
 from migrations_app.engine.session import Session, Sessions, is_contention, server_text
 from migrations_app.engine.visibility import Visibility
@@ -31,11 +31,13 @@ GIVE_UP_AFTER_SECS = 300
 class Calls:
     """What the run asks of its caller.
 
-    enter: a phase begins; intend: write a checkpoint before a swap is tried; may_swap: the last
-    word before the rename; allowed: set when a deferred cut-over may go on.
+    enter: a phase begins; saved: a checkpoint was written; intend: write a checkpoint before a
+    swap is tried; may_swap: the last word before the rename; allowed: set when a deferred cut-over
+    may go on.
     """
 
     enter: Callable[[Phase], None]
+    saved: Callable[[CheckpointRow], None]
     intend: Callable[[], None]
     may_swap: Callable[[], bool]
     allowed: threading.Event

@@ -206,7 +206,7 @@ class MigrationRequest(models.Model):
         """Whether a run may be alive: its lease has not expired yet."""
         return self.lease_expires_at is not None and self.lease_expires_at > now
 
-    def options(self, run_token: str = "") -> Options:
+    def options(self) -> Options:
         """The engine's options for the next run. Raises crypto.SecretUnavailableError."""
         limits: tuple[tuple[str, int], ...] = ()
         if self.target.max_threads_running is not None:
@@ -221,7 +221,8 @@ class MigrationRequest(models.Model):
             replica_dsns=self.target.replica_dsns,
             replica_max_lag_secs=float(self.target.replica_max_lag_secs),
             max_load=limits,
-            run_token=run_token,
+            # A later run of this request has taken its lease, and may end what is left of it.
+            run_token=f"request-{self.pk}-{self.created_at.timestamp():.6f}",
             fresh=self.fresh_wanted,
         )
 

@@ -263,7 +263,7 @@ def test_rule_9_a_run_whose_lock_is_lost_writes_nothing_more(
     gate = ChunkGate(monkeypatch, chunks=1)
     # Only the fence may notice, not the look once a second.
     monkeypatch.setattr("migrations_app.engine.fence.TableLock.keep_alive", lambda _lock: None)
-    with RunInThread(schema, WIDEN, Options(threads=1)) as run:
+    with RunInThread(schema, WIDEN, Options(threads=1, reconnect_secs=0)) as run:
         run.wait_for_phase(Phase.COPY_ROWS)
         assert gate.held.wait(10)
         before = rows_of(schema, "_t_new")

@@ -1,0 +1,159 @@
+"""The server, or a connection to it, goes away during a run: nothing is lost or done twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from migrations_app.engine import Options, OutcomeKind, Phase
+from playground.server import PrivateServer
+from tests.conftest import Schema, fresh_schema
+from tests.engine.stepping import ChunkGate
+from tests.engine.support import RunInThread, make_numbers, wait_until
+
+ROWS = 20_000
+WIDEN = "ALTER TABLE t MODIFY v BIGINT NOT NULL"
+UNAIDED = Options(repair_differences=False, threads=1, skip_drop=True)
+
+
+@pytest.fixture(params=[True, False], ids=["gtid", "file_position"])
+def own_schema(request: pytest.FixtureRequest) -> Iterator[Schema]:
+    """A schema on a server of its own, which may be killed."""
+    with PrivateServer(gtid=request.param) as server, fresh_schema(server) as schema:
+        make_numbers(schema, "t", ROWS)
+        yield schema
+
+
+def lock_session(schema: Schema) -> int:
+    """The connection that holds the run's user-level lock."""
+    [(session_id,)] = schema.execute(
+        "SELECT PROCESSLIST_ID FROM performance_schema.metadata_locks l "
+        "JOIN performance_schema.threads t ON t.THREAD_ID = l.OWNER_THREAD_ID "
+        "WHERE l.OBJECT_TYPE = 'USER LEVEL LOCK' AND l.OBJECT_NAME LIKE 'spirit:%'"
+    )
+    return int(session_id)
+
+
+def end_run(schema: Schema, run: RunInThread) -> None:
+    """The run ends well, and every row, whenever it was changed, is right."""
+    outcome = run.outcome()
+    assert outcome.kind is OutcomeKind.COMPLETED, outcome.message
+    assert "fresh_start" not in run.recorder.kinds()
+    old, new = (schema.execute(f"SELECT * FROM {name} ORDER BY id") for name in ("_t_old", "t"))
+    assert new == old
+
+
+@pytest.mark.parametrize("crash", [True, False], ids=["killed", "restarted"])
+def test_a_server_that_comes_back_is_gone_on_with(
+    own_schema: Schema, monkeypatch: pytest.MonkeyPatch, crash: bool
+) -> None:
+    schema = own_schema
+    gate = ChunkGate(monkeypatch, chunks=3)
+    with RunInThread(schema, WIDEN, UNAIDED) as run:
+        run.wait_for_phase(Phase.COPY_ROWS)
+        assert gate.held.wait(30)
+        wait_until(lambda: run.recorder.checkpoints, "the first checkpoint")
+        schema.execute("UPDATE t SET v = -v WHERE id % 3 = 0")
+        schema.execute("UPDATE t SET id = id + 100000 WHERE id % 100 = 1")
+        if crash:
+            schema.server.kill()
+        else:
+            schema.server.stop()
+        run.wait_for_event("server_lost")
+        copied = max(reading.rows_copied for reading in run.recorder.readings)
+        schema.server.start()
+        schema.execute("DELETE FROM t WHERE id % 10 = 7")
+        gate.open()
+        assert run.wait_for_event("resumed").data["rows_copied"] == copied > 0
+        end_run(schema, run)
+
+
+def test_a_killed_connection_is_replaced(
+    own_schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every connection of the run is killed: the lock's, the copiers', the stream's."""
+    schema = own_schema
+    gate = ChunkGate(monkeypatch, chunks=3)
+    with RunInThread(schema, WIDEN, UNAIDED) as run:
+        run.wait_for_phase(Phase.COPY_ROWS)
+        assert gate.held.wait(30)
+        wait_until(lambda: run.recorder.checkpoints, "the first checkpoint")
+        schema.execute("UPDATE t SET v = -v WHERE id % 3 = 0")
+        for (session_id,) in schema.execute(
+            "SELECT ID FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() "
+            "AND COMMAND NOT IN ('Daemon')"
+        ):
+            schema.execute(f"KILL {session_id}")
+        run.wait_for_event("server_lost")
+        gate.open()
+        end_run(schema, run)
+
+
+def test_a_server_that_stays_away_ends_the_run_as_transient(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with PrivateServer() as server, fresh_schema(server) as schema:
+        make_numbers(schema, "t", ROWS)
+        gate = ChunkGate(monkeypatch, chunks=3)
+        options = Options(repair_differences=False, threads=1, skip_drop=True, reconnect_secs=1)
+        with RunInThread(schema, WIDEN, options) as run:
+            run.wait_for_phase(Phase.COPY_ROWS)
+            assert gate.held.wait(30)
+            wait_until(lambda: run.recorder.checkpoints, "the first checkpoint")
+            server.kill()
+            outcome = run.outcome()
+        assert (outcome.kind, outcome.exit_code) == (OutcomeKind.TRANSIENT, 5)
+        monkeypatch.undo()
+        server.start()
+        with RunInThread(schema, WIDEN, options) as run:
+            end_run(schema, run)
+        assert "resumed" in run.recorder.kinds()
+
+
+def test_a_run_that_another_has_replaced_ends(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock's connection is killed, and somebody takes the lock before the run has it again."""
+    make_numbers(schema, "t", ROWS)
+    gate = ChunkGate(monkeypatch, chunks=3)
+    with RunInThread(schema, WIDEN, UNAIDED) as run:
+        run.wait_for_phase(Phase.COPY_ROWS)
+        assert gate.held.wait(30)
+        wait_until(lambda: run.recorder.checkpoints, "the first checkpoint")
+        [(name,)] = schema.execute(
+            "SELECT OBJECT_NAME FROM performance_schema.metadata_locks "
+            "WHERE OBJECT_TYPE = 'USER LEVEL LOCK' AND OBJECT_NAME LIKE 'spirit:%'"
+        )
+        other = schema.server._connect()
+        try:
+            schema.execute(f"KILL {lock_session(schema)}")
+            other.query(f"SELECT GET_LOCK('{name}', 10)")
+            other.store_result()
+            outcome = run.outcome()
+        finally:
+            other.close()
+    assert outcome.kind is OutcomeKind.TRANSIENT, outcome.message
+    assert "another run had taken the table over" in outcome.message
+    assert "fresh_start" not in run.recorder.kinds()
+
+
+def test_a_later_run_of_the_same_owner_ends_an_earlier_one_that_hangs(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that vanished leaves its connections, and so its lock, on the server."""
+    make_numbers(schema, "t", ROWS)
+    gate = ChunkGate(monkeypatch, chunks=2)
+    mine = Options(threads=1, run_token="request-7", reconnect_secs=0)
+    with RunInThread(schema, WIDEN, mine) as vanished:
+        vanished.wait_for_phase(Phase.COPY_ROWS)
+        assert gate.held.wait(30)
+        wait_until(lambda: vanished.recorder.checkpoints, "the first checkpoint")
+        monkeypatch.undo()
+        with RunInThread(schema, WIDEN, mine) as successor:
+            outcome = successor.outcome()
+        assert outcome.kind is OutcomeKind.COMPLETED, outcome.message
+        assert {"session_killed", "resumed"} <= set(successor.recorder.kinds())
+        # By its lost lock, or by its successor's rename, whichever it saw first.
+        assert vanished.outcome().kind in (OutcomeKind.TRANSIENT, OutcomeKind.FAILED)
+    assert schema.execute("SELECT COUNT(*) FROM t") == [(ROWS,)]
