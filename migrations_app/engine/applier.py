@@ -119,7 +119,7 @@ class Applier:
             self._begun += 1
             cycle = self._begun
             self._flush_wanted = False
-        if self._work.mapping.source_key.comparable:
+        if self._work.mapping.keys.comparable:
             batch = deltas.take()
             self._apply(session, batch.deltas, batch.ticket)
         elif deltas.waiting:

@@ -22,7 +22,7 @@ from migrations_app.engine.errors import (
 from migrations_app.engine.fence import TableLock
 from migrations_app.engine.mapping import Mapping
 from migrations_app.engine.names import TableNames
-from migrations_app.engine.observer import CheckpointRow, Event, Level, Method
+from migrations_app.engine.observer import CheckpointRow, Event, Level, Method, Phase
 from migrations_app.engine.options import Options
 from migrations_app.engine.resume import CheckpointUnusableError, Found, Swapped
 from migrations_app.engine.server import ServerFacts
@@ -93,6 +93,14 @@ class Beginning:
             return resume.look(
                 session, self.change, sources, self.options, self.checkpoints, use_gtid=use_gtid
             )
+
+    def keep_deferred(self, found: Found) -> None:
+        """A cut-over may be deferred only now, by a later run than the one that began. A sentinel
+        that was dropped while a run was waiting for that is an order, though."""
+        waited = (Phase.WAITING_FOR_CUTOVER.value, Phase.CUT_OVER.value)
+        if self.options.defer_cutover and found.row.phase not in waited:
+            with self.sessions.opened("setup") as session:
+                sentinel.raise_it(session, self.change.first.names)
 
     def resumed_plan(self, found: Found) -> Plan:
         return Plan(found.tables, found.position, found.row.rows_copied)

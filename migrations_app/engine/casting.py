@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import re
 
-from migrations_app.engine.mapping import ColumnPair
 from migrations_app.engine.names import literal, quote
-from migrations_app.engine.table import Column
+from migrations_app.engine.table import Column, ColumnPair
 
 _INTEGERS = {"tinyint", "smallint", "mediumint", "int", "bigint"}
 _TEXTS = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext"}
 _BYTES = {"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"}
 _CHOICES = {"enum", "set"}
+_MEMBER = re.compile(r"'((?:[^']|'')*)'")
+
+
+def members(column: Column) -> list[str]:
+    """What an ENUM or SET may hold, in the order of its definition."""
+    return [text.replace("''", "'") for text in _MEMBER.findall(column.column_type)]
 
 
 def same_representation(pair: ColumnPair) -> bool:
@@ -36,6 +41,16 @@ def as_new(pair: ColumnPair, column_sql: str) -> str:
     if same_representation(pair):
         return column_sql
     return _cast(pair.target, column_sql)
+
+
+def as_stored(pair: ColumnPair, column_sql: str) -> str:
+    """The same, to be compared with the target column by the target column's own collation."""
+    value = as_new(pair, column_sql)
+    if not pair.target.collation or pair.source.collation == pair.target.collation:
+        return value
+    if pair.source.charset == pair.target.charset:
+        return f"{value} COLLATE {pair.target.collation}"
+    return f"CONVERT({value} USING {pair.target.charset}) COLLATE {pair.target.collation}"
 
 
 def _cast(target: Column, value: str) -> str:
@@ -74,10 +89,8 @@ def _type_to_cast_to(target: Column) -> str:
 
 def _in_order_of_members(target: Column, value: str) -> str:
     """A SET's text lists its members in the order of the column's definition."""
-    members = re.findall(r"'((?:[^']|'')*)'", target.column_type)
     parts = ", ".join(
-        f"IF(FIND_IN_SET({text}, {value}), {text}, NULL)"
-        for text in (literal(member.replace("''", "'")) for member in members)
+        f"IF(FIND_IN_SET({text}, {value}), {text}, NULL)" for text in map(literal, members(target))
     )
     return f"IF({value} IS NULL, NULL, CONCAT_WS(',', {parts}))"
 

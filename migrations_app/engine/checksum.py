@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Iterator
 
 from migrations_app.engine.applier import KEYS_A_BATCH, Applier
 from migrations_app.engine.checkpoint import TableState
-from migrations_app.engine.chunker import Chunk, Chunker, Watermark
+from migrations_app.engine.chunker import Chunk, Chunker, ChunkSizer, Watermark
 from migrations_app.engine.crew import Crew
 from migrations_app.engine.errors import DifferenceError
 from migrations_app.engine.keys import Key
@@ -174,6 +174,34 @@ class Checksum:
             for key in keys
             if (lower is None or key >= lower) and (upper is None or key < upper)
         }
+
+    def find_strays(self, session: Session) -> None:
+        """Where ranges of the source's key are no ranges of the shadow table, the chunks did not
+        show what only the shadow table has: walk it by itself."""
+        keys, work = self._work.mapping.keys, self._work
+        if keys.same_order:
+            return
+        session.query("SET SESSION transaction_isolation = 'REPEATABLE-READ'")
+        walker = Chunker(work.names.shadow_sql, keys.own, ChunkSizer(work.target_chunk_time_secs))
+        while True:
+            work.abort.check()
+            chunk = with_retries(work.abort, session, lambda: walker.next(session))
+            if chunk is None:
+                return
+            began = time.monotonic()
+            hot = with_retries(work.abort, session, lambda c=chunk: self._strays_of(session, c))  # type: ignore[misc]
+            walker.sizer.took(chunk.size, time.monotonic() - began)
+            with self._lock:
+                self._open_keys |= hot
+
+    def _strays_of(self, session: Session, chunk: Chunk) -> set[Key]:
+        self._applier.flush()
+        with self._window() as touched, session.transaction(_SNAPSHOT):
+            strays = self._compare.strays(session, Range(chunk.lower, chunk.upper))
+            if strays:
+                self._catch_up(session)
+            unexplained = strays - touched
+        return (strays - unexplained) | self._settled(session, unexplained)
 
     @contextlib.contextmanager
     def _window(self) -> Iterator[set[Key]]:

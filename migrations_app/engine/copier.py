@@ -24,6 +24,8 @@ from migrations_app.engine.work import Work, with_retries
 
 _ROW_NUMBER = " at row "
 _ER_BAD_NULL = 1048
+# Of what the statement is written in, such as the name of an old character set; not of its values.
+_DEPRECATIONS = frozenset({1287, 1681, 3719, 3778, 3959})
 _KEYS_A_BATCH = 1_000
 
 
@@ -116,11 +118,10 @@ class Copier:
         for: their deltas keep them right.
         """
         work = self._work
-        source, shadow = work.mapping.source_key, work.mapping.shadow_key
-        matches = " AND ".join(
-            f"s.{quote(new)} = t.{quote(old)}"
-            for old, new in zip(source.names, shadow.names, strict=True)
-        )
+        source, shadow, keys = work.mapping.source_key, work.mapping.shadow_key, work.mapping.keys
+        matches = keys.find_in_shadow("t", "s")
+        if not keys.same_order:
+            matches += f" AND {keys.exactly('t', 's')}"
         selected = ", ".join(
             column.select_expression(f"t.{quote(column.name)}") for column in source.columns
         )
@@ -136,11 +137,15 @@ class Copier:
             self._writer.write(session, dict.fromkeys(batch, True))
 
     def _refuse_warnings(self, session: Session, chunk: Chunk, info: StatementInfo) -> None:
-        """Any warning but a duplicate key means that a value did not fit: name it and stop."""
+        """Any warning about a value but a duplicate key means that it did not fit: name it and
+        stop."""
+        deprecations = 0
         for _level, code, message in session.warnings():
-            if code != ER_DUP_ENTRY:
+            if code in _DEPRECATIONS:
+                deprecations += 1
+            elif code != ER_DUP_ENTRY:
                 raise self._does_not_fit(session, chunk, code, message)
-        if info.warnings > info.duplicates:
+        if info.warnings > info.duplicates + deprecations:
             raise self._does_not_fit(session, chunk, 0, "the server does not say which value")
 
     def _does_not_fit(

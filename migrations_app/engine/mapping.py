@@ -6,19 +6,12 @@ import dataclasses
 
 from migrations_app.engine import keys
 from migrations_app.engine.errors import RefusedError
+from migrations_app.engine.keypair import KeyOrder, KeyPair, order_in_shadow
 from migrations_app.engine.keys import KeyColumn
 from migrations_app.engine.names import quote
 from migrations_app.engine.statement import Statement
-from migrations_app.engine.table import Column, Index, Table
+from migrations_app.engine.table import Column, ColumnPair, Index, Table
 from migrations_app.engine.tablekey import TableKey
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ColumnPair:
-    """A column of the source and the column of the shadow table that takes its values."""
-
-    source: Column
-    target: Column
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,16 +19,23 @@ class Mapping:
     """What is copied, and by which key.
 
     pairs: columns present on both sides (generated ones of the new table left out: the server
-    computes them); source_key, shadow_key: the same key in both; new_unique: unique indexes of
-    the shadow table that the source's own indexes do not vouch for.
+    computes them); keys: the same key in both; new_unique: unique indexes of the shadow table
+    that the source's own indexes do not vouch for.
     """
 
     source: Table
     shadow: Table
     pairs: tuple[ColumnPair, ...]
-    source_key: TableKey
-    shadow_key: TableKey
+    keys: KeyPair
     new_unique: tuple[Index, ...]
+
+    @property
+    def source_key(self) -> TableKey:
+        return self.keys.source
+
+    @property
+    def shadow_key(self) -> TableKey:
+        return self.keys.shadow
 
     @property
     def source_columns(self) -> str:
@@ -55,13 +55,11 @@ def map_tables(statement: Statement, source: Table, shadow: Table) -> Mapping:
         if (target := shadow.column(new_names.get(column.name.lower(), ""))) is not None
         and not target.generated
     )
-    source_key, shadow_key = _shared_key(source, shadow, new_names)
     return Mapping(
         source=source,
         shadow=shadow,
         pairs=pairs,
-        source_key=source_key,
-        shadow_key=shadow_key,
+        keys=_shared_key(source, shadow, new_names),
         new_unique=_new_unique(source, shadow, new_names),
     )
 
@@ -86,16 +84,17 @@ def _new_names(statement: Statement, source: Table, shadow: Table) -> dict[str, 
 
 
 def usable_keys(table: Table) -> list[Index]:
-    """Unique keys whose columns hold no NULL and whole values; the primary key first."""
+    """Unique keys whose columns hold no NULL and whole values: the primary key first, the others as
+    they are defined. The first is what the binary log shows under binlog_row_image=MINIMAL."""
     usable = []
     for index in table.indexes:
         columns = [table.column(name) for name in index.columns]
-        if not index.unique or index.prefixed or index.functional:
+        if not index.unique or index.prefixed or index.functional or not index.visible:
             continue
         if any(column is None or column.nullable or _refusal(column) for column in columns):
             continue
         usable.append(index)
-    return sorted(usable, key=lambda index: (not index.primary, len(index.columns)))
+    return sorted(usable, key=lambda index: not index.primary)
 
 
 def _refusal(column: Column) -> str:
@@ -108,19 +107,77 @@ def key_column(column: Column) -> KeyColumn:
     return KeyColumn.from_information_schema(column.facts, column.ordinal)
 
 
-def _shared_key(
-    source: Table, shadow: Table, new_names: dict[str, str]
-) -> tuple[TableKey, TableKey]:
+def _shared_key(source: Table, shadow: Table, new_names: dict[str, str]) -> KeyPair:
+    """The first key of the source that the shadow table can be looked up by."""
+    changed: list[str] = []
     for index in usable_keys(source):
-        mapped = [new_names.get(name.lower(), "").lower() for name in index.columns]
-        for candidate in usable_keys(shadow):
-            if sorted(name.lower() for name in candidate.columns) == sorted(mapped):
-                columns = [source.column(name) for name in index.columns]
-                key = TableKey(
-                    index.name, tuple(key_column(column) for column in columns if column)
-                )
-                return key, key.renamed(candidate.name, new_names)
-    raise RefusedError(no_key_reason(source))
+        pairs = _key_pairs(source, shadow, index, new_names)
+        found = _index_for(shadow, pairs) if pairs else None
+        if found is None:
+            continue
+        candidate, unique, in_sequence = found
+        orders = [order_in_shadow(pair.source, pair.target) for pair in pairs]
+        if None in orders:
+            changed += [
+                f"{pair.source.name} ({pair.source.column_type} → {pair.target.column_type})"
+                for pair, order in zip(pairs, orders, strict=True)
+                if order is None
+            ]
+            continue
+        key = TableKey(index.name, tuple(key_column(pair.source) for pair in pairs))
+        return KeyPair(
+            source=key,
+            shadow=key.renamed(candidate.name, new_names),
+            own=TableKey(candidate.name, _own_columns(candidate, pairs)),
+            columns=tuple(pairs),
+            unique=unique,
+            same_order=in_sequence and KeyOrder.OTHER not in orders,
+        )
+    raise RefusedError(_changed_key_reason(source, changed) if changed else no_key_reason(source))
+
+
+def _key_pairs(
+    source: Table, shadow: Table, index: Index, new_names: dict[str, str]
+) -> list[ColumnPair]:
+    """The index's columns in both tables; empty when one of them is gone."""
+    pairs = []
+    for name in index.columns:
+        column, target = source.column(name), shadow.column(new_names.get(name.lower(), ""))
+        if column is None or target is None or target.generated:
+            return []
+        pairs.append(ColumnPair(column, target))
+    return pairs
+
+
+def _index_for(shadow: Table, pairs: list[ColumnPair]) -> tuple[Index, bool, bool] | None:
+    """The shadow table's best index on these columns; whether it is unique on them alone, and
+    whether it has them in this sequence."""
+    wanted = [pair.target.name.lower() for pair in pairs]
+    usable = usable_keys(shadow)
+    found = []
+    for index in shadow.indexes:
+        leading = [name.lower() for name in index.columns[: len(wanted)]]
+        if sorted(leading) != sorted(wanted) or index.prefixed or index.kind != "BTREE":
+            continue
+        unique = index in usable and len(index.columns) == len(wanted)
+        if not unique and not index.visible:
+            continue
+        found.append((index, unique, leading == wanted))
+    # In sequence first: ranges of the key can be read. Then unique.
+    return min(found, key=lambda one: (not one[2], not one[1]), default=None)
+
+
+def _own_columns(index: Index, pairs: list[ColumnPair]) -> tuple[KeyColumn, ...]:
+    targets = {pair.target.name.lower(): pair.target for pair in pairs}
+    return tuple(key_column(targets[name.lower()]) for name in index.columns[: len(pairs)])
+
+
+def _changed_key_reason(source: Table, changed: list[str]) -> str:
+    return (
+        f"The change gives a column of {source.name}'s key a type in which rows cannot be found by "
+        f"their present values: {', '.join(changed)}. Change other columns here, and this one by "
+        f"way of a new column: add it, fill it, make it the key."
+    )
 
 
 def no_key_reason(source: Table) -> str:
@@ -130,9 +187,9 @@ def no_key_reason(source: Table) -> str:
             f"columns are NOT NULL, first."
         )
     return (
-        f"After this change no unique key of {source.name} would be the same as before, so rows "
-        f"could not be told apart. Keep the present key as a unique key in this change, and drop "
-        f"it in a second one."
+        f"After this change no index of {source.name} would begin with the columns of a present "
+        f"unique key, so rows could not be found again. Keep the present key as an index in this "
+        f"change, and drop it in a second one."
     )
 
 

@@ -161,6 +161,7 @@ class Phases:
                 return None
             if found is not None:
                 self._last_saved = found.row
+                beginning.keep_deferred(found)
                 return self._open(beginning, beginning.resumed_plan(found), facts, found)
         except CheckpointUnusableError as why:
             beginning.cannot_resume(why)
@@ -229,7 +230,7 @@ class Phases:
             lock=self.lock,
             deltas=DeltaBuffer(
                 plan.start,
-                comparable=table.mapping.source_key.comparable,
+                comparable=table.mapping.keys.comparable,
                 ticket=visibility.ticket,
             ),
             visibility=visibility,

@@ -84,6 +84,7 @@ def deferrable(mapping: Mapping, options: Options) -> tuple[Index, ...]:
         and index.definition
         # An AUTO_INCREMENT column must stay the first column of some index.
         and index.columns[0].lower() not in auto_columns
+        and index.name != mapping.shadow_key.index
     )
 
 

@@ -67,7 +67,9 @@ class ShadowWriter:
             yield
 
     def _write(self, session: Session, deltas: Deltas) -> None:
-        deleted = [key for key, was_delete in deltas.items() if was_delete]
+        # Where the shadow table's key is not unique, REPLACE would leave the row's old copy.
+        every = not self._work.mapping.keys.unique
+        deleted = [key for key, was_delete in deltas.items() if was_delete or every]
         if deleted:
             self.remove(session, deleted)
         if self._work.mapping.new_unique:
@@ -76,7 +78,7 @@ class ShadowWriter:
 
     def remove(self, session: Session, keys: Collection[Key]) -> None:
         """Delete the rows of these keys from the shadow table."""
-        session.execute(self._delete + self._work.mapping.shadow_key.in_list(keys))
+        session.execute(self._delete + self._work.mapping.keys.shadow_in_list(keys))
 
     def insert(self, session: Session, keys: Collection[Key]) -> None:
         """Insert the source's rows of these keys, none of which may be there.
@@ -114,20 +116,17 @@ class ShadowWriter:
         if not pairs or index.functional or not keys:
             return []
         matches = " AND ".join(
-            f"h.{quote(pair.target.name)} = {casting.as_new(pair, f'a.{quote(pair.source.name)}')}"
+            f"h.{quote(pair.target.name)} = "
+            f"{casting.as_stored(pair, f'a.{quote(pair.source.name)}')}"
             for pair in pairs
         )
         still = " AND ".join(
-            f"{casting.as_new(pair, f'b.{quote(pair.source.name)}')} = h.{quote(pair.target.name)}"
+            f"{casting.as_stored(pair, f'b.{quote(pair.source.name)}')} = "
+            f"h.{quote(pair.target.name)}"
             for pair in pairs
         )
         width = len(mapping.source_key.columns)
-        same_row = " AND ".join(
-            f"b.{quote(source)} = h.{quote(shadow)}"
-            for source, shadow in zip(
-                mapping.source_key.names, mapping.shadow_key.names, strict=True
-            )
-        )
+        same_row = mapping.keys.find_in_source("b", "h")
         other = " OR ".join(
             f"b.{quote(name)} <> a.{quote(name)}" for name in mapping.source_key.names
         )

@@ -25,6 +25,14 @@ class Column:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class ColumnPair:
+    """A column of the source and the column of the shadow table that takes its values."""
+
+    source: Column
+    target: Column
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Index:
     """An index; ``columns`` holds "" for a functional part."""
 
@@ -33,6 +41,7 @@ class Index:
     columns: tuple[str, ...]
     prefixed: bool
     kind: str
+    visible: bool
     definition: str
 
     @property
@@ -123,6 +132,7 @@ def _load_indexes(session: Session, where: str, columns: list[dict[str, Any]]) -
             columns=tuple(str(part["COLUMN_NAME"] or "") for part in parts),
             prefixed=any(part["SUB_PART"] is not None for part in parts),
             kind=str(parts[0]["INDEX_TYPE"]),
+            visible=parts[0]["IS_VISIBLE"] == "YES",
             definition=definitions.get(name, ""),
         )
         for name, parts in grouped.items()

@@ -67,22 +67,22 @@ class TableKey:
             column.from_server(value) for column, value in zip(self.columns, row, strict=False)
         )
 
-    def where(self, lower: Key | None, upper: Key | None) -> str:
-        """``lower <= key < upper``; None is unbounded.
+    def where(self, lower: Key | None, upper: Key | None, qualifier: str = "") -> str:
+        """``lower <= key < upper``; None is unbounded. qualifier: ``t.`` before each column.
 
         Row constructors are written out, because the server uses no range on
         ``(a, b) >= (1, 2)``.
         """
         parts = []
         if lower is not None:
-            parts.append(self._beyond(lower, ">", ">="))
+            parts.append(self._beyond(lower, ">", ">=", qualifier))
         if upper is not None:
-            parts.append(self._beyond(upper, "<", "<"))
+            parts.append(self._beyond(upper, "<", "<", qualifier))
         return " AND ".join(parts) or "TRUE"
 
-    def _beyond(self, key: Key, strictly: str, at_last: str) -> str:
+    def _beyond(self, key: Key, strictly: str, at_last: str, qualifier: str) -> str:
         literals = self._literals(key)
-        names = [quote(name) for name in self.names]
+        names = [qualifier + quote(name) for name in self.names]
         condition = f"{names[-1]} {at_last} {literals[-1]}"
         for name, value in zip(reversed(names[:-1]), reversed(literals[:-1]), strict=True):
             condition = f"({name} {strictly} {value} OR ({name} = {value} AND {condition}))"

@@ -81,8 +81,8 @@ class TableRun:
     def _last_key_in_shadow(self, session: Session) -> Key | None:
         key = self.work.mapping.shadow_key
         rows = session.query(
-            f"SELECT {key.select_list} FROM {self.work.names.shadow_sql} {key.force_index} "
-            f"ORDER BY {key.descending} LIMIT 1"
+            f"SELECT {self.work.mapping.keys.shadow_select_list()} "
+            f"FROM {self.work.names.shadow_sql} {key.force_index} ORDER BY {key.descending} LIMIT 1"
         )
         return key.parse(rows[0]) if rows else None
 
@@ -157,6 +157,8 @@ class TableRun:
         while self.checksum.busy:
             self.work.abort.wait(_LOOK_EVERY_SECS)
         self.work.abort.check()
+        with self.work.sessions.opened("checksum") as session:
+            self.checksum.find_strays(session)
 
     def settle(self) -> None:
         """Compare the rows that the checksum left open."""
