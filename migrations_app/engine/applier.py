@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,6 @@ from migrations_app.engine.session import Session
 from migrations_app.engine.shadowwriter import ShadowWriter
 from migrations_app.engine.work import Work, with_retries
 
-KEYS_A_BATCH = 1_000
 # Waiting a little lets changes of the same hot row fold into one write.
 _PAUSE_SECS = 0.2
 _MAX_WRITERS = 4
@@ -138,7 +136,8 @@ class Applier:
             return
         work = self._work
         with_retries(work.abort, session, lambda: work.visibility.wait(session, ticket, work.abort))
-        parts = _parts(deltas)
+        batches = work.mapping.source_key.batches(deltas)
+        parts = [{key: deltas[key] for key in batch} for batch in batches]
         if len(parts) == 1 or self._workers == 1:
             for part in parts:
                 self._write(session, part)
@@ -161,8 +160,3 @@ class Applier:
             self._write(session, part)
         finally:
             self._idle.append(session)
-
-
-def _parts(deltas: Deltas) -> list[Deltas]:
-    items = iter(deltas.items())
-    return [dict(part) for part in iter(lambda: list(itertools.islice(items, KEYS_A_BATCH)), [])]

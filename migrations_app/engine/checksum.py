@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 
-from migrations_app.engine.applier import KEYS_A_BATCH, Applier
+from migrations_app.engine.applier import Applier
 from migrations_app.engine.checkpoint import TableState
 from migrations_app.engine.chunker import Chunk, Chunker, ChunkSizer, Watermark
 from migrations_app.engine.crew import Crew
@@ -242,10 +242,9 @@ class Checksum:
         return suspects
 
     def _differing(self, session: Session, keys: Collection[Key]) -> set[Key]:
-        ordered = list(keys)
         found: set[Key] = set()
-        for at in range(0, len(ordered), KEYS_A_BATCH):
-            found |= self._compare.differing(session, ordered[at : at + KEYS_A_BATCH])
+        for batch in self._work.mapping.source_key.batches(keys):
+            found |= self._compare.differing(session, batch)
         return found
 
     def differing_now(self, session: Session) -> set[Key]:

@@ -26,7 +26,6 @@ _ROW_NUMBER = " at row "
 _ER_BAD_NULL = 1048
 # Of what the statement is written in, such as the name of an old character set; not of its values.
 _DEPRECATIONS = frozenset({1287, 1681, 3719, 3778, 3959})
-_KEYS_A_BATCH = 1_000
 
 
 class Copier:
@@ -131,9 +130,7 @@ class Copier:
             f"{source.force_index} WHERE {where}) t LEFT JOIN {work.names.shadow_sql} s "
             f"ON {matches} WHERE s.{quote(shadow.names[0])} IS NULL"
         )
-        skipped = [source.parse(row) for row in rows]
-        for at in range(0, len(skipped), _KEYS_A_BATCH):
-            batch = skipped[at : at + _KEYS_A_BATCH]
+        for batch in source.batches(source.parse(row) for row in rows):
             self._writer.write(session, dict.fromkeys(batch, True))
 
     def _refuse_warnings(self, session: Session, chunk: Chunk, info: StatementInfo) -> None:

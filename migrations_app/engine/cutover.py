@@ -21,7 +21,6 @@ from collections.abc import Iterator, Sequence
 import MySQLdb
 
 from migrations_app.engine import blockers
-from migrations_app.engine.applier import KEYS_A_BATCH
 from migrations_app.engine.binlog import current_position
 from migrations_app.engine.errors import EngineError, ServerLostError, StoppedError, TransientError
 from migrations_app.engine.names import TableNames
@@ -179,14 +178,13 @@ class CutOver:
         """
         deltas = table.work.deltas
         batch = deltas.take_everything()
-        keys = list(batch.deltas)
-        parts = [keys[at : at + KEYS_A_BATCH] for at in range(0, len(keys), KEYS_A_BATCH)]
+        parts = list(table.work.mapping.source_key.batches(batch.deltas))
         for part in parts:
             table.writer.remove(session, part)
         for part in parts:
             table.writer.insert(session, part)
         deltas.applied(batch.deltas)
-        return len(keys)
+        return len(batch.deltas)
 
     def _check(self, session: Session) -> None:
         for table in self._tables:

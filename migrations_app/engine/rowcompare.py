@@ -172,6 +172,15 @@ class _Side:
         return f"{source} WHERE {' AND '.join(conditions) or 'TRUE'}"
 
     def total(self, session: Session, part: Range, keys: Collection[Key] | None = None) -> Sum:
+        if keys is None:
+            return self._total(session, part, None)
+        total = Sum(0, 0)
+        for batch in self.source_key.batches(keys):
+            found = self._total(session, part, batch)
+            total = Sum(total.xor ^ found.xor, total.rows + found.rows)
+        return total
+
+    def _total(self, session: Session, part: Range, keys: Collection[Key] | None) -> Sum:
         xor, rows = session.query_one(
             f"SELECT BIT_XOR({self.fingerprint}), COUNT(*) {self._from(part, keys)}"
         )

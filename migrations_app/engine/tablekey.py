@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from migrations_app.engine.keys import Key, KeyColumn
 from migrations_app.engine.names import quote
@@ -12,6 +13,12 @@ from migrations_app.engine.session import Row
 # Kept as numbers here. Within a row constructor MySQL 9.7 compares an ENUM with a number as texts,
 # and finds nothing; by itself (k = 2) it compares as numbers.
 _NUMBERED = frozenset({"enum", "set", "bit", "year"})
+
+
+KEYS_A_BATCH = 1_000
+# Of key values; as hexadecimal literals they take twice as much. A server's max_allowed_packet may
+# be as low as a megabyte.
+_BYTES_A_BATCH = 200_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,6 +118,23 @@ class TableKey:
 
     def _literals(self, key: Key) -> list[str]:
         return [column.literal(value) for column, value in zip(self.columns, key, strict=True)]
+
+    def batches(self, keys: Iterable[Key]) -> Iterator[list[Key]]:
+        """The keys in lists short enough for one statement each."""
+        iterator = iter(keys)
+        if not any(column.octet_length for column in self.columns):
+            while batch := list(itertools.islice(iterator, KEYS_A_BATCH)):
+                yield batch
+            return
+        batch, size = [], 0
+        for key in iterator:
+            batch.append(key)
+            size += sum(len(value) for value in key if isinstance(value, bytes))
+            if len(batch) >= KEYS_A_BATCH or size >= _BYTES_A_BATCH:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
 
     def to_texts(self, key: Key) -> list[str]:
         return [column.to_text(value) for column, value in zip(self.columns, key, strict=True)]

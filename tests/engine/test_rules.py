@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import MySQLdb
 import pytest
@@ -279,72 +278,3 @@ def test_rule_9_a_run_whose_lock_is_lost_writes_nothing_more(
         outcome = run.outcome()
     assert outcome.kind is OutcomeKind.TRANSIENT, outcome.message
     assert rows_of(schema, "_t_new") == before
-
-
-class TestDeltaBuffer:
-    """Rules 2, 3 and 5 in the buffer itself; positions are plain numbers here."""
-
-    def make(self, **kwargs: Any) -> DeltaBuffer:
-        from migrations_app.engine.binlog import Position
-
-        return DeltaBuffer(Position("b.1", 0), comparable=True, ticket=lambda: 0, **kwargs)
-
-    def test_rule_2_keys_at_or_above_the_high_watermark_are_dropped(self) -> None:
-        buffer = self.make()
-        buffer.raise_high((10,))
-        buffer.add([(9,), (10,), (11,)], deleted=False)
-        assert buffer.waiting == 1
-
-    def test_rule_2_after_a_resume_keys_the_shadow_table_holds_wait(self) -> None:
-        buffer = self.make()
-        buffer.set_keep_upto((20,))
-        buffer.raise_high((10,))
-        buffer.add([(9,), (20,), (21,)], deleted=True)
-        assert buffer.waiting == 2
-
-    def test_rule_3_only_keys_below_the_low_watermark_are_taken(self) -> None:
-        buffer = self.make()
-        buffer.raise_high((10,))
-        buffer.raise_low((5,))
-        buffer.add([(4,), (5,)], deleted=False)
-        assert buffer.take().deltas == {(4,): False}
-
-    def test_rule_5_the_position_stays_before_what_is_not_applied(self) -> None:
-        from migrations_app.engine.binlog import Position
-
-        buffer = self.make()
-        buffer.raise_high((10,))
-        buffer.raise_low((5,))
-        buffer.add([(4,), (7,)], deleted=False)
-        buffer.transaction_ended(Position("b.1", 100))
-        batch = buffer.take()
-        assert buffer.safe_position.offset == 0
-        buffer.applied(batch.deltas)
-        assert buffer.safe_position.offset == 0, "key 7 still waits"
-        buffer.raise_low((8,))
-        buffer.applied(buffer.take().deltas)
-        assert buffer.safe_position.offset == 100
-
-    def test_rule_5_a_generation_closed_within_a_transaction_begins_at_its_start(self) -> None:
-        from migrations_app.engine.binlog import Position
-
-        buffer = self.make()
-        buffer.raise_high((10,))
-        buffer.raise_low((10,))
-        buffer.add([(1,)], deleted=False)
-        buffer.transaction_ended(Position("b.1", 100))
-        buffer.add([(2,)], deleted=False)
-        buffer.applied(buffer.take().deltas)
-        buffer.add([(3,)], deleted=False)
-        buffer.transaction_ended(Position("b.1", 200))
-        assert buffer.safe_position.offset == 100
-
-    def test_a_key_touched_while_its_batch_is_applied_is_not_forgotten(self) -> None:
-        buffer = self.make()
-        buffer.raise_high((10,))
-        buffer.raise_low((10,))
-        buffer.add([(1,)], deleted=False)
-        batch = buffer.take()
-        buffer.add([(1,)], deleted=True)
-        buffer.applied(batch.deltas)
-        assert buffer.take().deltas == {(1,): True}
