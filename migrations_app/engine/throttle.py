@@ -14,22 +14,55 @@ from migrations_app.engine.errors import EngineError
 from migrations_app.engine.names import literal
 from migrations_app.engine.observer import Event, Level
 from migrations_app.engine.options import Options
-from migrations_app.engine.session import Session, Sessions
+from migrations_app.engine.session import ER_PARSE_ERROR, Session, Sessions, error_code
 
 _LOOK_EVERY_SECS = 1.0
-# The delay of what a replica has not applied yet; 0 when it has applied all it has received.
+# The age of the oldest transaction that was received and is not applied; 0 when there is none. What
+# a worker applied last says nothing by itself: an idle one shows it for days, and a restart of the
+# applier forgets it.
 _LAG = """
-    SELECT COALESCE(MAX(GREATEST(
-        IF(w.APPLYING_TRANSACTION = ''
-               AND w.LAST_APPLIED_TRANSACTION = c.LAST_QUEUED_TRANSACTION, 0,
-           TIMESTAMPDIFF(MICROSECOND,
-               IF(w.APPLYING_TRANSACTION <> '', w.APPLYING_TRANSACTION_ORIGINAL_COMMIT_TIMESTAMP,
-                  w.LAST_APPLIED_TRANSACTION_ORIGINAL_COMMIT_TIMESTAMP),
-               NOW(6)) / 1000000), 0)), -1),
-        COUNT(*), SUM(c.SERVICE_STATE <> 'ON')
-    FROM performance_schema.replication_connection_status c
-    LEFT JOIN performance_schema.replication_applier_status_by_worker w USING (CHANNEL_NAME)
+    SELECT COALESCE(MAX(IF(COALESCE(applying, processing) IS NULL AND caught_up, 0,
+               TIMESTAMPDIFF(MICROSECOND,
+                   COALESCE(LEAST(applying, processing), applying, processing, queued),
+                   NOW(6)) / 1000000)), -1),
+           COUNT(*), COALESCE(SUM(receiver <> 'ON' OR applier <> 'ON'), 0)
+    FROM (
+        SELECT c.SERVICE_STATE AS receiver, a.SERVICE_STATE AS applier,
+               c.LAST_QUEUED_TRANSACTION_ORIGINAL_COMMIT_TIMESTAMP AS queued,
+               IF(p.PROCESSING_TRANSACTION <> '',
+                  p.PROCESSING_TRANSACTION_ORIGINAL_COMMIT_TIMESTAMP, NULL) AS processing,
+               (SELECT MIN(w.APPLYING_TRANSACTION_ORIGINAL_COMMIT_TIMESTAMP)
+                FROM performance_schema.replication_applier_status_by_worker w
+                WHERE w.CHANNEL_NAME = c.CHANNEL_NAME AND w.APPLYING_TRANSACTION <> '') AS applying,
+               t.PROCESSLIST_STATE LIKE '%has read all relay log%'
+               OR c.LAST_QUEUED_TRANSACTION_ORIGINAL_COMMIT_TIMESTAMP <=
+                  (SELECT MAX(w.LAST_APPLIED_TRANSACTION_ORIGINAL_COMMIT_TIMESTAMP)
+                   FROM performance_schema.replication_applier_status_by_worker w
+                   WHERE w.CHANNEL_NAME = c.CHANNEL_NAME) AS caught_up
+        FROM performance_schema.replication_connection_status c
+        JOIN performance_schema.replication_applier_status a USING (CHANNEL_NAME)
+        LEFT JOIN performance_schema.replication_applier_status_by_coordinator p
+            USING (CHANNEL_NAME)
+        LEFT JOIN performance_schema.threads t ON t.THREAD_ID = p.THREAD_ID
+    ) channels
 """
+
+
+def _read_lag(replica: Session) -> tuple[float, int, int]:
+    """The lag in seconds, the number of channels, and how many of them do not work.
+
+    Two measures, the worse counts: the one above does not know the oldest of several transactions
+    that nobody has begun to apply; the server's own has whole seconds only.
+    """
+    lag, channels, broken = replica.query_one(_LAG)
+    try:
+        rows = replica.query_dicts("SHOW REPLICA STATUS")
+    except MySQLdb.Error as error:
+        if error_code(error) != ER_PARSE_ERROR:
+            raise
+        rows = replica.query_dicts("SHOW SLAVE STATUS")  # before MySQL 8.0.22
+    behind = [row.get("SECONDS_BEHIND_SOURCE", row.get("SECONDS_BEHIND_MASTER")) for row in rows]
+    return max(float(lag), *(float(secs or 0) for secs in behind), 0.0), int(channels), int(broken)
 
 
 class Throttle:
@@ -98,7 +131,7 @@ class Throttle:
     def _load(self, session: Session) -> str:
         for name, limit in self._options.max_load:
             try:
-                rows = session.query(f"SHOW GLOBAL STATUS LIKE {literal(name)}")
+                rows = session.query(f"SHOW GLOBAL STATUS WHERE Variable_name = {literal(name)}")
                 value = int(rows[0][1])
             except (EngineError, MySQLdb.Error, IndexError, ValueError):
                 if session.lost:
@@ -114,7 +147,7 @@ class Throttle:
         for dsn_text in self._options.replica_dsns:
             dsn = Dsn.parse(dsn_text)
             try:
-                lag, channels, broken = self._replica(dsn_text, dsn).query_one(_LAG)
+                lag, channels, broken = _read_lag(self._replica(dsn_text, dsn))
             except (EngineError, MySQLdb.Error) as error:
                 broken_session = self._replicas.pop(dsn_text, None)
                 if broken_session is not None:
@@ -123,7 +156,7 @@ class Throttle:
                 return f"the lag of replica {dsn.host}:{dsn.port} cannot be read ({error})"
             if not channels or broken:
                 return f"replica {dsn.host}:{dsn.port} is not replicating"
-            worst = max(worst, float(lag))
+            worst = max(worst, lag)
             if worst > self._options.replica_max_lag_secs:
                 self.replica_lag_secs = worst
                 return (

@@ -7,9 +7,7 @@ import MySQLdb
 from migrations_app.engine.binlog.position import Position
 from migrations_app.engine.errors import RefusedError
 from migrations_app.engine.names import literal
-from migrations_app.engine.session import Session, error_code
-
-_ER_PARSE_ERROR = 1064
+from migrations_app.engine.session import ER_PARSE_ERROR, Session, error_code
 
 
 def uses_gtids(session: Session) -> bool:
@@ -33,7 +31,7 @@ def current_position(session: Session) -> Position:
     try:
         rows = session.query("SHOW BINARY LOG STATUS")
     except MySQLdb.Error as error:
-        if error_code(error) != _ER_PARSE_ERROR:
+        if error_code(error) != ER_PARSE_ERROR:
             raise
         rows = session.query("SHOW MASTER STATUS")  # before MySQL 8.2
     if not rows:
