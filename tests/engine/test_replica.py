@@ -58,7 +58,7 @@ def test_a_replica_that_lags_pauses_the_copy_until_it_has_caught_up() -> None:
                 ),
                 "the lag to be noticed",
             )
-            assert run.recorder.readings[-1].throttled
+            wait_until(lambda: run.recorder.readings[-1].throttled, "a reading that says so")
             delay(replica, 0)
             run.wait_for_event("unthrottled")
             outcome = run.outcome()
