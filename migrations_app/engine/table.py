@@ -26,7 +26,10 @@ class Column:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Index:
-    """An index; ``columns`` holds "" for a functional part."""
+    """An index; ``columns`` holds "" for a functional part.
+
+    prefix_chars: for each column how many characters (bytes) are indexed, None for all of it.
+    """
 
     name: str
     unique: bool
@@ -34,6 +37,8 @@ class Index:
     prefixed: bool
     kind: str
     definition: str
+    visible: bool = True
+    prefix_chars: tuple[int | None, ...] = ()
 
     @property
     def primary(self) -> bool:
@@ -46,7 +51,10 @@ class Index:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Table:
-    """A table's shape and size (rows and bytes are the server's estimates)."""
+    """A table's shape and size (rows and bytes are the server's estimates).
+
+    ``facts`` is its row of information_schema.TABLES (upper-case names).
+    """
 
     name: str
     columns: tuple[Column, ...]
@@ -57,6 +65,7 @@ class Table:
     data_bytes: int
     index_bytes: int
     auto_increment: int | None
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     def column(self, name: str) -> Column | None:
         wanted = name.lower()
@@ -88,6 +97,7 @@ def load_table(session: Session, schema: str, name: str) -> Table | None:
         data_bytes=int(facts[0]["DATA_LENGTH"] or 0),
         index_bytes=int(facts[0]["INDEX_LENGTH"] or 0),
         auto_increment=facts[0]["AUTO_INCREMENT"] and int(facts[0]["AUTO_INCREMENT"]),
+        facts=facts[0],
     )
 
 
@@ -124,6 +134,10 @@ def _load_indexes(session: Session, where: str, columns: list[dict[str, Any]]) -
             prefixed=any(part["SUB_PART"] is not None for part in parts),
             kind=str(parts[0]["INDEX_TYPE"]),
             definition=definitions.get(name, ""),
+            visible=str(parts[0]["IS_VISIBLE"]) == "YES",
+            prefix_chars=tuple(
+                None if part["SUB_PART"] is None else int(part["SUB_PART"]) for part in parts
+            ),
         )
         for name, parts in grouped.items()
     )
