@@ -17,14 +17,13 @@ from collections.abc import Mapping
 
 from migrations_app.engine.dsn import Dsn
 from migrations_app.engine.errors import RefusedError
+from migrations_app.engine.inspection import inspecting
 from migrations_app.engine.lint.case import Allowed, Case, ElsewhereColumn, Facts, Finding
 from migrations_app.engine.lint.gather import Looked, gather
 from migrations_app.engine.lint.levels import LintLevel
 from migrations_app.engine.lint.registry import as_markdown, parse_levels
 from migrations_app.engine.lint.rules import RULES, UNSUPPORTED, Rule
 from migrations_app.engine.lint.statements import split
-from migrations_app.engine.preflight import require_supported_server
-from migrations_app.engine.session import Session
 from migrations_app.engine.statement import Statement
 from migrations_app.engine.table import Table
 
@@ -80,12 +79,8 @@ def lint(
     Raises TransientError when the server cannot be reached or the table is locked, RefusedError
     when it refuses the account or is none that can be a target.
     """
-    require_supported_server(dsn)
-    session = Session(dsn, "lint", "")
-    try:
+    with inspecting(dsn, "lint") as session:
         looked = gather(session, statement, allowed)
-    finally:
-        session.close()
     return lint_statement(statement, looked.table, looked.facts, levels)
 
 
