@@ -30,6 +30,7 @@ from migrations_app.engine.table import Table, load_table, show_create_table
 _TOKEN_BYTES = 6
 _TOKEN_CHARS = 2 * _TOKEN_BYTES
 _LOCK_WAIT_SECS = 5
+_LEFTOVER_SECS = 24 * 3600
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -118,7 +119,8 @@ def _drop_leftovers(session: Session, names: TableNames) -> None:
     rows = session.query(
         "SELECT TABLE_NAME FROM information_schema.TABLES "
         f"WHERE TABLE_SCHEMA = {literal(names.schema)} AND TABLE_NAME LIKE '\\_%\\_plan\\_%' "
-        "AND TABLE_TYPE = 'BASE TABLE' AND CREATE_TIME < NOW() - INTERVAL 1 DAY"
+        "AND TABLE_TYPE = 'BASE TABLE' "
+        f"AND CREATE_TIME < NOW() - INTERVAL {_LEFTOVER_SECS} SECOND"
     )
     for (name,) in rows:
         if names.scratch(str(name)[-_TOKEN_CHARS:]) != name:

@@ -8,7 +8,7 @@ be afterwards the server says, on an empty copy (``engine/scratch``).
   ``registry``: choosing levels
 - ``columns``, ``indexes``, ``statements``, ``tables``: the rules; ``types``: what fits into what
 - ``case``: what a rule is given; ``clauses``: what the statement alone can tell
-- ``gather``: what is asked of the server
+- ``reading``: what is asked of the server
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from migrations_app.engine.dsn import Dsn
 from migrations_app.engine.errors import RefusedError
 from migrations_app.engine.inspection import inspecting
 from migrations_app.engine.lint.case import Allowed, Case, ElsewhereColumn, Facts, Finding
-from migrations_app.engine.lint.gather import Looked, gather
 from migrations_app.engine.lint.levels import LintLevel
+from migrations_app.engine.lint.reading import Looked, gather
 from migrations_app.engine.lint.registry import as_markdown, parse_levels
 from migrations_app.engine.lint.rules import RULES, UNSUPPORTED, Rule
 from migrations_app.engine.lint.statements import split

@@ -125,7 +125,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "drop-partition",
         _ACK,
-        "A partition is dropped.",
+        "A partition is dropped; a copy keeps its rows.",
         statements.drop_partition,
     ),
     Rule(

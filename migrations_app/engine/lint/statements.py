@@ -111,8 +111,9 @@ def drop_partition(case: Case) -> Iterator[Said]:
     for clause in case.clauses:
         if clause.begins("DROP", "PARTITION"):
             yield Said(
-                f"{clause.sql} on {case.name}: a partition is there to be dropped with its rows.",
-                "Make sure that nobody needs its rows, and that a backup has them.",
+                f"{clause.sql}: a copy keeps the partition's rows where another partition takes "
+                f"them, and fails where none does; on the server itself they would be deleted.",
+                "To delete the rows, run it on the server: it takes a moment and copies nothing.",
             )
 
 
