@@ -53,7 +53,7 @@ _NEXT = {
     NextKind.RESUME: "would be resumed",
     NextKind.FINISH: "would be finished",
     NextKind.FRESH: "would be given up for a fresh start",
-    NextKind.REFUSE: "would be refused",
+    NextKind.REFUSE: "stands in the way",
 }
 
 
@@ -144,6 +144,8 @@ def _print(made: Plan) -> None:
     table = f"{made.statement.schema}.{made.statement.table}"
     if made.refused:
         show.heading(out, f"{table}: this would be refused; nothing would be changed.", "bold red")
+    elif made.running_connection is not None:
+        show.heading(out, f"{table}: this would run after the run that works on it now.")
     else:
         show.heading(out, f"{table}: this would run. Nothing has been changed.")
     show.pairs(out, _lines(made))

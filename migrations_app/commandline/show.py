@@ -100,7 +100,7 @@ def secs_words(secs: float) -> str:
     whole = round(secs)
     days, hours, minutes = whole // 86_400, whole % 86_400 // 3600, whole % 3600 // 60
     if days:
-        return f"{days} {'day' if days == 1 else 'days'} {hours} h"
+        return f"{days} {'day' if days == 1 else 'days'}" + (f" {hours} h" if hours else "")
     if hours:
         return f"{hours} h {minutes:02} min"
     return f"{minutes} min {whole % 60:02} s" if minutes else f"{whole} s"

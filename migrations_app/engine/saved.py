@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 
@@ -215,7 +216,15 @@ def _saved_table(session: Session, schema: str, name: str) -> SavedTable | None:
     table = load_table(session, schema, name)
     if table is None:
         return None
-    return SavedTable(table.name, table.rows, table.data_bytes + table.index_bytes)
+    size = table.data_bytes + table.index_bytes
+    # The statistics of a table that is being filled lag behind its file.
+    with contextlib.suppress(MySQLdb.Error):
+        rows = session.query(
+            "SELECT FILE_SIZE FROM information_schema.INNODB_TABLESPACES "
+            f"WHERE NAME = {literal(f'{schema}/{table.name}')}"
+        )
+        size = max([size, *(int(row[0]) for row in rows)])
+    return SavedTable(table.name, table.rows, size)
 
 
 def _ages(session: Session, names: TableNames) -> dict[int, float]:
@@ -239,7 +248,8 @@ def _expiry(session: Session, row: CheckpointRow, age_secs: float) -> Expiry:
     if not kept_secs or settings.get("binlog_expire_logs_auto_purge") == "OFF":
         return Expiry(None, "the server deletes no binary logs by itself")
     files = [str(file[0]) for file in session.query("SHOW BINARY LOGS")]
-    kept = f"the server keeps binary logs for {kept_secs / 3600:.0f} h"
+    days, hours = kept_secs / 86_400, kept_secs / 3600
+    kept = f"the server keeps binary logs for {f'{days:g} days' if days >= 2 else f'{hours:g} h'}"
     if files[-1:] == [row.binlog_name]:
         return Expiry(kept_secs / 3600, f"{kept}, and {row.binlog_name} is the one in use")
     left_secs = max(0.0, kept_secs - age_secs)

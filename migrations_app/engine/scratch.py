@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 import secrets
 from collections.abc import Iterator
 
@@ -31,6 +32,11 @@ _TOKEN_BYTES = 6
 _TOKEN_CHARS = 2 * _TOKEN_BYTES
 _LOCK_WAIT_SECS = 5
 _LEFTOVER_SECS = 24 * 3600
+_ROW_VERSIONS, _FEWER_ROW_VERSIONS, _MORE_ROW_VERSIONS_SINCE = 255, 64, (9, 1, 0)
+_USED_UP = (
+    "the table has had as many changes at once as InnoDB can take (TOTAL_ROW_VERSIONS) since it "
+    "was last rebuilt"
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,8 +60,10 @@ class TryOut:
         return self.after is None
 
 
-def try_out(session: Session, statement: Statement) -> TryOut:
+def try_out(session: Session, statement: Statement, version: tuple[int, int, int]) -> TryOut:
     """Ask the server what a statement does to an empty copy of its table.
+
+    version: the server's.
 
     Raises TransientError when the table is locked by others, MySQLdb.Error when the account may
     not create tables.
@@ -69,9 +77,38 @@ def try_out(session: Session, statement: Statement) -> TryOut:
         method, reason = _make_change(session, copy)
         if method is Method.UNDECIDED:
             return TryOut(method, reason, None, before_sql, "")
+        if method is Method.INSTANT and _versions_used_up(session, names, scratch, version):
+            method, reason = Method.COPY, _USED_UP
         after = load_table(session, names.schema, scratch)
         after_sql = show_create_table(session, copy.names.source_sql)
     return TryOut(method, reason, after, before_sql, _renamed(after_sql, scratch, names.table))
+
+
+def _versions_used_up(
+    session: Session, names: TableNames, scratch: str, version: tuple[int, int, int]
+) -> bool:
+    """Whether the table, other than its empty copy, can take no more columns at once: InnoDB
+    counts such changes until the table is rebuilt. False where the account may not ask."""
+    limit = _ROW_VERSIONS if version >= _MORE_ROW_VERSIONS_SINCE else _FEWER_ROW_VERSIONS
+    try:
+        added, used = (
+            session.query(
+                "SELECT TOTAL_ROW_VERSIONS FROM information_schema.INNODB_TABLES "
+                f"WHERE NAME = {literal(_file_name(names.schema, table))}"
+            )
+            for table in (scratch, names.table)
+        )
+    except MySQLdb.Error:
+        return False  # no PROCESS privilege, or a server before 8.0.29
+    return bool(added and used) and int(used[0][0]) + int(added[0][0]) > limit
+
+
+def _file_name(schema: str, table: str) -> str:
+    """The name that INNODB_TABLES has for a table. It is not found by letters beyond ASCII."""
+    return "/".join(
+        re.sub(r"[^0-9A-Za-z_]", lambda found: f"@{ord(found[0]):04x}", name)
+        for name in (schema, table)
+    )
 
 
 def _make_change(session: Session, copy: Statement) -> tuple[Method, str]:

@@ -140,6 +140,25 @@ def test_a_plan_of_a_locked_table_can_be_asked_again(schema: Schema) -> None:
     assert plan_of(schema, WIDEN).method is Method.COPY
 
 
+def test_a_table_that_can_take_no_more_columns_at_once_is_copied(schema: Schema) -> None:
+    make_numbers(schema, "t", 10, "v INT NOT NULL, w INT")
+    session = Session(schema.dsn, "test", "")
+    for _ in range(127):
+        session.query("ALTER TABLE t ADD COLUMN x INT, ALGORITHM=INSTANT")
+        session.query("ALTER TABLE t DROP COLUMN x, ALGORITHM=INSTANT")
+    add = "ALTER TABLE t ADD COLUMN x INT"
+    assert plan_of(schema, add).method is Method.INSTANT
+    session.query(f"{add}, ALGORITHM=INSTANT")
+    session.close()
+    drop = "ALTER TABLE t DROP COLUMN x"
+    made = plan_of(schema, drop)
+    assert (made.method, "TOTAL_ROW_VERSIONS" in made.method_reason) == (Method.COPY, True)
+    rename = "ALTER TABLE t RENAME COLUMN w TO u"
+    assert plan_of(schema, rename).method is Method.INSTANT
+    assert migrate(schema, rename)[0].method is Method.INSTANT
+    assert migrate(schema, drop)[0].method is Method.COPY
+
+
 class TestLeftovers:
     """What a killed plan left behind is recognised by its name, its age and its emptiness."""
 

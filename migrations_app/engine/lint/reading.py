@@ -43,7 +43,7 @@ def gather(session: Session, statement: Statement, allowed: Allowed | None = Non
     facts = Facts(problems=tuple(problems), allowed=allowed or Allowed())
     if table is None or table.kind != "BASE TABLE":
         return Looked(server_facts, table, None, facts)
-    tried = _try_out(session, statement, bool(problems))
+    tried = _try_out(session, statement, server_facts, bool(problems))
     if tried is not None:
         refusal = tried.reason if tried.refused else ""
         facts = dataclasses.replace(facts, after=tried.after, refusal=refusal, method=tried.method)
@@ -61,10 +61,12 @@ def gather(session: Session, statement: Statement, allowed: Allowed | None = Non
     return Looked(server_facts, table, tried, facts)
 
 
-def _try_out(session: Session, statement: Statement, expected_to_fail: bool) -> TryOut | None:
+def _try_out(
+    session: Session, statement: Statement, server_facts: ServerFacts, expected_to_fail: bool
+) -> TryOut | None:
     """expected_to_fail: problems were found, such as missing privileges; they say enough."""
     try:
-        return scratch.try_out(session, statement)
+        return scratch.try_out(session, statement, server_facts.version)
     except MySQLdb.Error:
         if not expected_to_fail:
             raise

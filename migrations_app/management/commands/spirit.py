@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -21,4 +23,13 @@ class Command(BaseCommand):
             module.add_to(commands)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        sys.exit(options["run"](options))
+        # By SIGTERM, too, what was made for a moment is removed. A migration has a way of its own.
+        signal.signal(signal.SIGTERM, _end)
+        try:
+            sys.exit(options["run"](options))
+        except KeyboardInterrupt:
+            sys.exit(128 + signal.SIGINT)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)
