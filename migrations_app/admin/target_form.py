@@ -14,6 +14,7 @@ from unfold.widgets import (
 
 from migrations_app import crypto
 from migrations_app.engine import Dsn, RefusedError
+from migrations_app.engine.lint import parse_levels
 from migrations_app.models import Target
 
 if TYPE_CHECKING:
@@ -48,6 +49,14 @@ class TargetForm(ModelForm):
         help_text="Copies are then no longer paused for the lag of replicas.",
     )
 
+    lint_levels = forms.CharField(
+        required=False,
+        label="Lint levels",
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 4, "spellcheck": "false"}),
+        help_text="Another level for a lint rule, one rule = level a line, such as"
+        " drop-column = refuse. Levels: refuse, acknowledge, warn, advise, off.",
+    )
+
     class Meta:
         model = Target
         fields = (
@@ -63,6 +72,7 @@ class TargetForm(ModelForm):
             "max_concurrent_runs",
             "replica_max_lag_secs",
             "max_threads_running",
+            "lint_levels",
         )
         help_texts = {
             "database": "The schema whose tables may be changed.",
@@ -77,6 +87,10 @@ class TargetForm(ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        levels = self.instance.lint_levels
+        self.initial["lint_levels"] = "\n".join(
+            f"{rule} = {level}" for rule, level in levels.items()
+        )
         if self.instance.has_password:
             self.fields["password"].help_text += " Leave empty to keep the stored one."
         if self.instance.stored_replica_dsns:
@@ -91,6 +105,27 @@ class TargetForm(ModelForm):
             except RefusedError as error:
                 raise forms.ValidationError(f"Line {number}: {error}") from None
         return lines
+
+    def clean_lint_levels(self) -> dict[str, str]:
+        """One ``rule = level`` a line; every mistake is named by its line."""
+        levels: dict[str, str] = {}
+        mistakes = []
+        for number, line in enumerate(str(self.cleaned_data["lint_levels"]).splitlines(), start=1):
+            name, separator, level = (part.strip().lower() for part in line.partition("="))
+            if not line.strip():
+                continue
+            try:
+                if not separator:
+                    raise RefusedError(f"{line.strip()!r} is not like drop-column = refuse.")
+                if name in levels:
+                    raise RefusedError(f"{name} was given a level already.")
+                parse_levels({name: level})
+            except RefusedError as error:
+                mistakes.append(f"Line {number}: {error}")
+            levels[name] = level
+        if mistakes:
+            raise forms.ValidationError(mistakes)
+        return levels
 
     def clean_password(self) -> str:
         """A reference is refused now, not by the first run, when it could never be read."""

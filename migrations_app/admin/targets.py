@@ -54,6 +54,7 @@ class TargetAdmin(TypedAdmin[Target]):
         (None, {"fields": ("name", ("host", "port"), "database")}),
         ("Account", {"fields": ("user", "password", ("tls_mode", "tls_ca_file"))}),
         ("Policy", {"fields": ("required_approvals", ("max_volume", "max_concurrent_runs"))}),
+        ("Checks before a run", {"fields": ("lint_levels",)}),
         (
             "When a copy pauses",
             {

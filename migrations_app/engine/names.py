@@ -58,6 +58,10 @@ class TableNames:
     def checkpoint(self) -> str:
         return _derived(self.table, "chkpnt")
 
+    def scratch(self, token: str) -> str:
+        """The empty copy on which a plan tries the statement out, and drops again."""
+        return _derived(self.table, f"plan_{token}")
+
     def sql(self, name: str) -> str:
         """One of the names, qualified and quoted."""
         return f"{quote(self.schema)}.{quote(name)}"

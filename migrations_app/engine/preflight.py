@@ -26,6 +26,14 @@ class TargetReport:
     facts: Mapping[str, Any]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that stands in the way. kind: a short name, the same for problems of one kind."""
+
+    kind: str
+    text: str
+
+
 def inspect_target(dsn: Dsn) -> TargetReport:
     """Connect and look; never raises for a server that is down, refuses or does not fit."""
     try:
@@ -69,57 +77,72 @@ def check(session: Session, change: Change, facts: ServerFacts) -> tuple[Table, 
 
     Raises RefusedError with every problem found.
     """
-    problems = server.server_problems(facts)
-    problems += server.missing_privileges(session, change.schema)
-    tables = []
+    tables, problems = [], []
     for statement in change.statements:
-        names = statement.names
-        table = load_table(session, names.schema, names.table)
-        if table is None:
-            problems.append(
-                f"There is no table {names.schema}.{names.table} (or this account may not see "
-                f"it). Check the name and the target's schema."
-            )
-            continue
-        tables.append(table)
-        problems += _table_problems(session, statement, table)
+        table, found = look(session, statement, facts)
+        # What is wrong with the server or the account is found for each table.
+        problems += [problem for problem in found if problem not in problems]
+        if table is not None:
+            tables.append(table)
     if problems:
-        raise RefusedError(problems)
+        raise RefusedError([problem.text for problem in problems])
     return tuple(tables)
 
 
-def _table_problems(session: Session, statement: Statement, table: Table) -> list[str]:
+def look(
+    session: Session, statement: Statement, facts: ServerFacts
+) -> tuple[Table | None, list[Problem]]:
+    """The table, None when there is none, and everything that stands in the way."""
+    names = statement.names
+    problems = [Problem("server", text) for text in server.server_problems(facts)]
+    lacking = server.missing_privileges(session, names.schema)
+    problems += [Problem("privileges", text) for text in lacking]
+    table = load_table(session, names.schema, names.table)
+    if table is None:
+        text = (
+            f"There is no table {names.schema}.{names.table} (or this account may not see it). "
+            f"Check the name and the target's schema."
+        )
+        return None, [*problems, Problem("table", text)]
+    return table, [*problems, *_table_problems(session, statement, table)]
+
+
+def _table_problems(session: Session, statement: Statement, table: Table) -> list[Problem]:
     names = statement.names
     if table.kind != "BASE TABLE":
-        return [f"{names.table} is a view: only tables can be migrated."]
+        return [Problem("table", f"{names.table} is a view: only tables can be migrated.")]
     problems = []
     if table.engine.lower() != "innodb":
-        problems.append(
+        text = (
             f"{names.table} is stored by {table.engine}: only InnoDB tables can be read without "
             f"locks. Convert it first (ALTER TABLE … ENGINE=InnoDB, in a maintenance window)."
         )
+        problems.append(Problem("table", text))
     triggers = triggers_of(session, names.schema, names.table)
     if triggers:
-        problems.append(
+        text = (
             f"{names.table} has triggers ({', '.join(triggers)}), which the swap would lose. "
             f"Drop them first and create them again afterwards."
         )
+        problems.append(Problem("triggers", text))
     keys = foreign_keys_of(session, names.schema, names.table)
     if keys:
-        problems.append(
+        text = (
             f"{names.table} is part of foreign keys ({', '.join(keys)}), which would go on "
             f"pointing at the old table. Drop them first."
         )
+        problems.append(Problem("foreign-keys", text))
     usable = mapping.usable_keys(table)
     if not usable:
-        problems.append(mapping.no_key_reason(table))
+        problems.append(Problem("no-key", mapping.no_key_reason(table)))
     elif all(
         any(name.lower() in statement.dropped_columns for name in index.columns) for index in usable
     ):
-        problems.append(
+        text = (
             f"The statement drops a column of the only usable key of {names.table}. "
             f"Add another unique key without NULLs first."
         )
+        problems.append(Problem("key-dropped", text))
     return problems
 
 

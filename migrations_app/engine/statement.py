@@ -61,6 +61,11 @@ class Statement:
     def table(self) -> str:
         return self.names.table
 
+    @property
+    def alone(self) -> Change:
+        """The change that consists of this statement."""
+        return Change(self.sql, self.normalized, (self,))
+
     def alter(self, table_sql: str, suffix: str = "") -> str:
         """The ALTER TABLE for another table name, e.g. the shadow table's, as SQL."""
         separator = ", " if suffix and self.alter_clauses else " "
@@ -72,7 +77,7 @@ class Change:
     """What one run makes: statements on different tables of one schema, swapped together.
 
     sql: as the person wrote it; normalized: for comparing two changes; statements: at least one.
-    The checkpoint belongs to the first one's table.
+    The checkpoint lies beside the first one's table.
     """
 
     sql: str

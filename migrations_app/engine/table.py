@@ -34,7 +34,10 @@ class ColumnPair:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Index:
-    """An index; ``columns`` holds "" for a functional part."""
+    """An index; ``columns`` holds "" for a functional part.
+
+    prefix_chars: for each column how many characters (bytes) are indexed, None for all of it.
+    """
 
     name: str
     unique: bool
@@ -43,6 +46,7 @@ class Index:
     kind: str
     visible: bool
     definition: str
+    prefix_chars: tuple[int | None, ...] = ()
 
     @property
     def primary(self) -> bool:
@@ -55,7 +59,10 @@ class Index:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Table:
-    """A table's shape and size (rows and bytes are the server's estimates)."""
+    """A table's shape and size (rows and bytes are the server's estimates).
+
+    ``facts`` is its row of information_schema.TABLES (upper-case names).
+    """
 
     name: str
     columns: tuple[Column, ...]
@@ -66,6 +73,7 @@ class Table:
     data_bytes: int
     index_bytes: int
     auto_increment: int | None
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     def column(self, name: str) -> Column | None:
         wanted = name.lower()
@@ -97,6 +105,7 @@ def load_table(session: Session, schema: str, name: str) -> Table | None:
         data_bytes=int(facts[0]["DATA_LENGTH"] or 0),
         index_bytes=int(facts[0]["INDEX_LENGTH"] or 0),
         auto_increment=facts[0]["AUTO_INCREMENT"] and int(facts[0]["AUTO_INCREMENT"]),
+        facts=facts[0],
     )
 
 
@@ -134,6 +143,9 @@ def _load_indexes(session: Session, where: str, columns: list[dict[str, Any]]) -
             kind=str(parts[0]["INDEX_TYPE"]),
             visible=parts[0]["IS_VISIBLE"] == "YES",
             definition=definitions.get(name, ""),
+            prefix_chars=tuple(
+                None if part["SUB_PART"] is None else int(part["SUB_PART"]) for part in parts
+            ),
         )
         for name, parts in grouped.items()
     )

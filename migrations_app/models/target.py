@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from migrations_app import crypto
-from migrations_app.engine import Dsn, TlsMode
+from migrations_app.engine import Dsn, RefusedError, TlsMode
 from migrations_app.engine.dsn import DEFAULT_PORT
+from migrations_app.engine.lint import LintLevel, parse_levels
+
+
+def validate_lint_levels(value: object) -> None:
+    """Refuse what is no mapping of rules to levels that may be chosen, naming every mistake."""
+    if not isinstance(value, dict) or not all(isinstance(level, str) for level in value.values()):
+        raise ValidationError("Lint levels are a mapping of rules to levels.")
+    try:
+        parse_levels(value)
+    except RefusedError as error:
+        raise ValidationError(error.reasons) from None
 
 
 class Target(models.Model):
@@ -58,6 +72,12 @@ class Target(models.Model):
         blank=True,
         help_text="Threads_running above this pauses a copy; empty: no limit.",
     )
+    lint_levels = models.JSONField(
+        default=dict,
+        blank=True,
+        validators=[validate_lint_levels],
+        help_text="Another level for a lint rule: rule → level.",
+    )
     stored_replica_dsns = models.TextField(blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -84,6 +104,14 @@ class Target(models.Model):
     def set_replica_dsns(self, dsns: list[str]) -> None:
         """Encrypt and keep the replicas' DSNs (they hold passwords). Not saved yet."""
         self.stored_replica_dsns = crypto.encrypt("\n".join(dsns))
+
+    def lint_levels_typed(self) -> dict[str, LintLevel]:
+        """The chosen levels. A rule that this version does not know any more is left out."""
+        levels: dict[str, LintLevel] = {}
+        for name, text in self.lint_levels.items():
+            with contextlib.suppress(RefusedError):
+                levels |= parse_levels({name: text})
+        return levels
 
     @property
     def replica_dsns(self) -> tuple[str, ...]:

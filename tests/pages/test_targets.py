@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
+import pytest
+from django.core.exceptions import ValidationError
 from django.test import Client
 from django.urls import reverse
 
+from migrations_app.engine.lint import LintLevel
 from migrations_app.models import Target
 from tests.conftest import Schema
 from tests.pages.conftest import SECRET
@@ -70,6 +74,47 @@ def test_a_password_is_not_shown_again_after_an_error(clients: dict[str, Client]
 def test_a_bad_replica_is_named_by_its_line(clients: dict[str, Client]) -> None:
     answer = clients["operator"].post(url("add"), typed(replicas="postgres://x:y@z/w"))
     assert "Line 1" in answer.content.decode()
+
+
+def test_lint_levels_are_typed_a_line_each_and_shown_again(
+    clients: dict[str, Client], target: Target
+) -> None:
+    lines = "drop-column = refuse\n\n  Small-Table=off  "
+    answer = clients["operator"].post(url("change", target.pk), typed(lint_levels=lines))
+    assert answer.status_code == 302
+    target = Target.objects.get()
+    assert target.lint_levels_typed() == {
+        "drop-column": LintLevel.REFUSE,
+        "small-table": LintLevel.OFF,
+    }
+    page = clients["operator"].get(url("change", target.pk)).content.decode()
+    assert "drop-column = refuse\nsmall-table = off" in page
+    clients["operator"].post(url("change", target.pk), typed(lint_levels=""))
+    assert Target.objects.get().lint_levels == {}
+
+
+def test_mistakes_in_lint_levels_are_named_by_their_lines(
+    clients: dict[str, Client], target: Target
+) -> None:
+    lines = "drop-column refuse\ntriggers = warn\ndrop-colum = off\nzero-date = loud"
+    lines += "\ninstant = off\ninstant = warn"
+    answer = clients["operator"].post(url("change", target.pk), typed(lint_levels=lines))
+    text = html.unescape(answer.content.decode())
+    assert "Line 1: 'drop-column refuse' is not like" in text
+    assert "Line 2: The level of triggers cannot be lowered" in text
+    assert "Line 3: There is no rule 'drop-colum': did you mean drop-column?" in text
+    assert "Line 4: 'loud' is no level for zero-date" in text
+    assert "Line 6: instant was given a level already" in text
+    assert "Line 5" not in text
+    assert lines in text
+    assert Target.objects.get().lint_levels == {}
+
+
+def test_a_rule_that_is_gone_is_no_obstacle(target: Target) -> None:
+    target.lint_levels = {"rule-of-old": "warn", "instant": "off"}
+    assert target.lint_levels_typed() == {"instant": LintLevel.OFF}
+    with pytest.raises(ValidationError, match="rule-of-old"):
+        target.full_clean()
 
 
 def test_only_operators_change_or_test_a_target(clients: dict[str, Client], target: Target) -> None:

@@ -1,39 +1,15 @@
-"""``manage.py spirit migrate``: the engine alone, without requests, approvals or workers.
-
-Exit codes: 0 done; 1 failed; 2 bad usage or refused by a check; 3 stopped with a checkpoint
-(SIGINT, SIGTERM); 4 strict mode refused; 5 transient, run it again.
-"""
+"""``manage.py spirit``: the engine from the command line (see ``migrations_app.commandline``)."""
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import logging
-import os
 import signal
 import sys
-import threading
-from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from migrations_app.engine import (
-    DEFAULT_VOLUME,
-    MAX_VOLUME,
-    MIN_VOLUME,
-    DeferIndexes,
-    Dsn,
-    EngineError,
-    Migration,
-    Options,
-    Outcome,
-)
-from migrations_app.terminal import BarObserver, JsonObserver
-
-_REFUSED = 2
-_DSN_VARIABLE = "SPIRIT_DSN"
+from migrations_app.commandline import checkpoint, lint, migrate, plan
 
 
 class Command(BaseCommand):
@@ -43,179 +19,17 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-        migrate = commands.add_parser(
-            "migrate",
-            help="run one schema change until it is done",
-            description="Run one ALTER TABLE (CREATE INDEX, DROP INDEX) online. Interrupt it with "
-            "Ctrl-C: it writes a checkpoint, and the same command goes on from there.",
-        )
-        _add_migrate_arguments(migrate)
+        for module in (migrate, plan, lint, checkpoint):
+            module.add_to(commands)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        sys.exit(_migrate(options))
+        # By SIGTERM, too, what was made for a moment is removed. A migration has a way of its own.
+        signal.signal(signal.SIGTERM, _end)
+        try:
+            sys.exit(options["run"](options))
+        except KeyboardInterrupt:
+            sys.exit(128 + signal.SIGINT)
 
 
-def _add_migrate_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--dsn",
-        default=os.environ.get(_DSN_VARIABLE, ""),
-        help="mysql://user:password@host:port/schema[?tls=disabled|preferred|required|verify-ca|"
-        f"verify-identity&ca=FILE]. Other users of this machine can see a command line: "
-        f"{_DSN_VARIABLE} in the environment is read when this is left out.",
-    )
-    parser.add_argument("--statement", required=True, help='e.g. "ALTER TABLE t ADD COLUMN c INT"')
-    parser.add_argument(
-        "--volume",
-        type=_volume,
-        default=DEFAULT_VOLUME,
-        metavar=f"{MIN_VOLUME}..{MAX_VOLUME}",
-        help="how hard to work: threads, chunk time and lock wait (default: %(default)s)",
-    )
-    parser.add_argument("--threads", type=_positive, help="copier threads, instead of the volume's")
-    parser.add_argument(
-        "--target-chunk-time", type=_secs, metavar="SECONDS", help="how long one chunk should take"
-    )
-    parser.add_argument(
-        "--lock-wait-timeout",
-        type=_positive,
-        metavar="SECONDS",
-        help="how long the swap may wait for its lock",
-    )
-    _add_behaviour(parser)
-    _add_checkpoints(parser)
-    _add_limits(parser)
-    parser.add_argument("--json", action="store_true", help="one JSON object a line on stdout")
-
-
-def _add_behaviour(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--strict", action="store_true", help="refuse, rather than start afresh, when a checkpoint "
-        "cannot be used",
-    )  # fmt: skip
-    parser.add_argument(
-        "--defer-cutover",
-        action="store_true",
-        help="copy and verify, then wait until the table _spirit_sentinel is dropped",
-    )
-    parser.add_argument("--skip-drop", action="store_true", help="keep the old table")
-    parser.add_argument(
-        "--defer-indexes", choices=[choice.value for choice in DeferIndexes],
-        default=DeferIndexes.AUTO.value,
-        help="build secondary indexes after the copy (default: auto)",
-    )  # fmt: skip
-
-
-def _add_checkpoints(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--checkpoint-max-age", type=_secs, default=7 * 24 * 3600.0, metavar="SECONDS",
-        help="do not resume from an older checkpoint (default: 7 days)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--checkpoint-interval", type=_secs, default=50.0, metavar="SECONDS",
-        help="time between two checkpoints (default: 50)",
-    )  # fmt: skip
-
-
-def _add_limits(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--replica-dsn", action="append", default=[], metavar="DSN",
-        help="pause the copy while this replica lags; may be given more than once",
-    )  # fmt: skip
-    parser.add_argument(
-        "--replica-max-lag", type=_secs, default=120.0, metavar="SECONDS",
-        help="the lag that pauses the copy (default: 120)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--max-load", action="append", default=[], type=_load, metavar="VARIABLE=N",
-        help="pause the copy while a status variable is above N, e.g. Threads_running=50",
-    )  # fmt: skip
-
-
-def _migrate(arguments: dict[str, Any]) -> int:
-    observer = JsonObserver() if arguments["json"] else BarObserver()
-    try:
-        dsn = Dsn.parse(arguments["dsn"])
-        options = _options(arguments)
-    except EngineError as error:
-        sys.stderr.write(f"{error}\n")
-        return _REFUSED
-    migration = Migration(dsn, arguments["statement"], options, observer)
-    outcome: Outcome
-    with _stop_on_signals() as stop, contextlib.ExitStack() as stack:
-        if isinstance(observer, BarObserver):
-            stack.enter_context(observer)
-        # Events and the outcome say what happened; the log would say it twice.
-        logging.getLogger("migrations_app.engine").setLevel(logging.ERROR)
-        outcome = migration.run(stop)
-    observer.ended(outcome)
-    return outcome.exit_code
-
-
-def _options(arguments: dict[str, Any]) -> Options:
-    for text in arguments["replica_dsn"]:
-        Dsn.parse(text)
-    return Options(
-        volume=arguments["volume"],
-        threads=arguments["threads"],
-        target_chunk_time_secs=arguments["target_chunk_time"],
-        lock_wait_timeout_secs=arguments["lock_wait_timeout"],
-        strict=arguments["strict"],
-        defer_cutover=arguments["defer_cutover"],
-        checkpoint_max_age_secs=arguments["checkpoint_max_age"],
-        checkpoint_interval_secs=arguments["checkpoint_interval"],
-        replica_dsns=tuple(arguments["replica_dsn"]),
-        replica_max_lag_secs=arguments["replica_max_lag"],
-        max_load=tuple(arguments["max_load"]),
-        defer_indexes=DeferIndexes(arguments["defer_indexes"]),
-        skip_drop=arguments["skip_drop"],
-    )
-
-
-@contextlib.contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    """SIGINT and SIGTERM ask the run to write a checkpoint and end."""
-    stop = threading.Event()
-
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _volume(text: str) -> int:
-    number = _positive(text)
-    if not MIN_VOLUME <= number <= MAX_VOLUME:
-        raise argparse.ArgumentTypeError(f"must be between {MIN_VOLUME} and {MAX_VOLUME}")
-    return number
-
-
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
-
-
-def _secs(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds") from None
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError("must be above 0")
-    return number
-
-
-def _load(text: str) -> tuple[str, int]:
-    name, separator, limit = text.partition("=")
-    if not separator or not name.replace("_", "").isalnum() or not limit.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not like Threads_running=50")
-    return name, int(limit)
+def _end(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)
