@@ -7,7 +7,7 @@
 - ``runner``, ``runobserver``, ``tasks``, ``supervisor``: obeying orders inside workers;
   ``cluster``, ``liveness``, ``drain``: the workers' processes.
 - ``offers``, ``queue``: which orders are open to whom; waking workers.
-- ``admin``: the pages.
+- ``admin``: the pages; ``commandline``: the subcommands of ``manage.py spirit``.
 
 Imports go one way: admin → commands → lifecycle → models, and tasks → runner → engine.
 """

@@ -17,6 +17,10 @@ A reader's map, in the order of a run:
   that keep them;
 - ``checksum``, ``rowcompare``, ``casting``: the proof;
 - ``cutover``, ``blockers``, ``sentinel``, ``fence``, ``tidy``: the swap, and who may make it.
+
+Before a run: ``lint`` (rules about a statement), ``plan`` (what a run would do) and ``saved`` (what
+an earlier one left) only look; ``scratch`` has the server try a statement out on an empty copy,
+``inspection`` opens their sessions.
 """
 
 from migrations_app.engine.cleanup import clean_up

@@ -183,6 +183,38 @@ def test_every_rule_has_a_case() -> None:
 
 
 @pytest.mark.parametrize(
+    ("sql", "redundant"),
+    [
+        ("ADD KEY again (a)", ["again"]),
+        ("ADD KEY x (d), ADD KEY y (d)", ["y"]),
+        ("ADD UNIQUE KEY again (a)", ["ka"]),
+        ("ADD KEY long_one (a, d)", ["ka"]),
+        ("ADD KEY by_id (id)", ["by_id"]),
+        ("ADD UNIQUE KEY by_id (id)", ["by_id"]),
+        ("ADD KEY by_b (b)", []),
+        ("ADD KEY first_b (b(10))", []),
+        ("ADD KEY down (a DESC)", []),
+        ("ADD FULLTEXT KEY words (b), ADD KEY by_b (b)", []),
+        ("ADD KEY sum_of ((a + 1)), ADD KEY sum_again ((a + 1), a)", []),
+        ("DROP KEY ka, ADD KEY kx (a)", []),
+        ("ADD KEY x (e), RENAME INDEX ka TO kz", []),
+    ],
+)
+def test_which_index_is_redundant(shop: Schema, sql: str, redundant: list[str]) -> None:
+    found = [x for x in findings(shop, f"ALTER TABLE t {sql}") if x.rule == "redundant-index"]
+    assert [x.message.split()[1] for x in found] == redundant
+
+
+def test_tables_of_a_run_are_no_other_tables(schema: Schema) -> None:
+    make_numbers(schema, "t", 10)
+    schema.execute("CREATE TABLE _u_new (id INT PRIMARY KEY, ref BIGINT)")
+    sql = "ALTER TABLE t ADD ref INT"
+    assert "type-differs-elsewhere" not in rules_of(findings(schema, sql))
+    schema.execute("RENAME TABLE _u_new TO u")
+    assert "type-differs-elsewhere" in rules_of(findings(schema, sql))
+
+
+@pytest.mark.parametrize(
     ("before", "after", "loses"),
     [
         ("INT", "INT UNSIGNED", "negative"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from migrations_app.engine.lint.case import Case, Said, shape
+from migrations_app.engine.lint.case import Case, Said
 from migrations_app.engine.table import Index, Table
 
 _MOST_INDEXES = 16
@@ -46,18 +46,18 @@ def new_unique(case: Case) -> Iterator[Said]:
 
 def redundant(case: Case) -> Iterator[Said]:
     added = {index.name for index in case.added_indexes}
-    indexes = [index for index in case.after.indexes if index.kind == "BTREE"]
+    # A descending part serves other queries; an invisible index serves none.
+    indexes = [
+        index
+        for index in case.after.indexes
+        if index.kind == "BTREE" and not index.functional and " DESC" not in index.definition
+    ]
     for index in indexes:
-        if index.primary or index.functional:
-            continue
         for other in indexes:
-            if other is index or not {index.name, other.name} & added:
+            if other is index or not other.visible or not {index.name, other.name} & added:
                 continue
-            same = shape(index)[2:] == shape(other)[2:]
-            # Of two equal ones, the new one is the one to leave out.
-            if same and (index.name not in added or (other.unique < index.unique)):
-                continue
-            if same or (not index.unique and _is_prefix(index, other)):
+            same = _parts(index) == _parts(other)
+            if _is_the_lesser(index, other, added) if same else _is_prefix(index, other):
                 what = "the same columns as" if same else "the first columns of"
                 yield Said(
                     f"Index {index.name} ({_columns(index)}) has {what} {other.name} "
@@ -65,6 +65,14 @@ def redundant(case: Case) -> Iterator[Said]:
                     f"Leave out or drop {index.name}: each index slows every write.",
                 )
                 break
+
+
+def _is_the_lesser(index: Index, other: Index, added: set[str]) -> bool:
+    """Which of two indexes of the same columns can go: the one that is less, newer, or named
+    later."""
+    return (index.primary, index.unique, index.name not in added, other.name) < (
+        other.primary, other.unique, other.name not in added, index.name,
+    )  # fmt: skip
 
 
 def range_first(case: Case) -> Iterator[Said]:
@@ -113,7 +121,9 @@ def _parts(index: Index) -> list[tuple[str, int | None]]:
 
 def _is_prefix(index: Index, other: Index) -> bool:
     mine = _parts(index)
-    return len(mine) < len(other.columns) and _parts(other)[: len(mine)] == mine
+    return (
+        not index.unique and len(mine) < len(other.columns) and _parts(other)[: len(mine)] == mine
+    )
 
 
 def _covering(index: Index, table: Table) -> bool:

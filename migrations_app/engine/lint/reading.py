@@ -17,9 +17,11 @@ from migrations_app.engine.session import Session, error_code
 from migrations_app.engine.statement import Statement
 from migrations_app.engine.table import Table, load_table
 
-_NULLS_TIMEOUT_MS = 2_000
+# For all columns together.
+_NULLS_TIMEOUT_MS = 4_000
 _ER_QUERY_TIMEOUT = 3024
 _MOST_ELSEWHERE = 200
+_MADE_FOR_A_RUN = "^_.*_(new|old|chkpnt|plan_[0-9a-f]{12})$"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,12 +79,15 @@ def _nulls(session: Session, case: Case) -> tuple[frozenset[str], frozenset[str]
     """Of the columns that become NOT NULL: those with a NULL, and those not looked through in
     time."""
     found, unknown = set(), set()
-    for before, after in case.pairs:
-        if not before.nullable or after.nullable or after.generated:
-            continue
+    asked = [
+        before
+        for before, after in case.pairs
+        if before.nullable and not after.nullable and not after.generated
+    ]
+    for before in asked:
         try:
             rows = session.query(
-                f"SELECT /*+ MAX_EXECUTION_TIME({_NULLS_TIMEOUT_MS}) */ 1 "
+                f"SELECT /*+ MAX_EXECUTION_TIME({max(1, _NULLS_TIMEOUT_MS // len(asked))}) */ 1 "
                 f"FROM {case.statement.names.source_sql} "
                 f"WHERE {quote(before.name)} IS NULL LIMIT 1"
             )
@@ -116,7 +121,8 @@ def _elsewhere(session: Session, case: Case) -> tuple[ElsewhereColumn, ...]:
     rows = session.query(
         "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE FROM information_schema.COLUMNS "
         f"WHERE TABLE_SCHEMA = {literal(names.schema)} AND LOWER(COLUMN_NAME) IN ({wanted}) "
-        f"AND TABLE_NAME NOT IN ({ours}) ORDER BY TABLE_NAME LIMIT {_MOST_ELSEWHERE}"
+        f"AND TABLE_NAME NOT IN ({ours}) AND TABLE_NAME NOT REGEXP '{_MADE_FOR_A_RUN}' "
+        f"ORDER BY TABLE_NAME LIMIT {_MOST_ELSEWHERE}"
     )
     return tuple(
         ElsewhereColumn(

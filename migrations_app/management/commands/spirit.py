@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -23,13 +25,23 @@ class Command(BaseCommand):
             module.add_to(commands)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        # By SIGTERM, too, what was made for a moment is removed. A migration has a way of its own.
-        signal.signal(signal.SIGTERM, _end)
         try:
-            sys.exit(options["run"](options))
+            with _sigterm_as_exit():
+                code = options["run"](options)
         except KeyboardInterrupt:
-            sys.exit(128 + signal.SIGINT)
+            code = 128 + signal.SIGINT
+        sys.exit(code)
 
 
-def _end(number: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + number)
+@contextlib.contextmanager
+def _sigterm_as_exit() -> Iterator[None]:
+    """By SIGTERM, too, what was made for a moment is removed. A migration has a way of its own."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
