@@ -15,6 +15,7 @@ from typing import Any
 from playground.server import CHECKOUT
 
 _KEPT_LINES = 400
+_MANY = ("progress", "checkpoint")
 _TRACE_CHARS = 6_000
 
 
@@ -65,6 +66,14 @@ class Attempt:
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         return [said for said in self.lines if said.get("kind") == kind]
+
+    def last_lines(self, count: int) -> list[dict[str, Any]]:
+        """The last lines; of the readings and checkpoints, of which there are many, the last."""
+        newest = {said["type"]: said for said in self.lines if said["type"] in _MANY}
+        told = [
+            said for said in self.lines if said["type"] not in _MANY or said is newest[said["type"]]
+        ]
+        return told[-count:]
 
     @property
     def message(self) -> str:

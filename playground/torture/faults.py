@@ -14,6 +14,7 @@ import MySQLdb
 from migrations_app.engine.dsn import Dsn
 from playground.connections import connect, query
 from playground.server import PrivateServer
+from playground.torture.tables import NAME
 
 MOST_FAULTS = 4
 _LONGEST_DELAY_SECS = 1.2
@@ -114,6 +115,7 @@ class Hold:
 
     connection: MySQLdb.Connection
     until: float
+    stops_writer: bool
 
     def release(self) -> None:
         """The session may have been killed, or its server be gone."""
@@ -176,16 +178,24 @@ def purge_logs(server: PrivateServer) -> None:
     server.execute(f"PURGE BINARY LOGS TO '{newest}'")
 
 
-def hold(dsn: Dsn, sql: str, secs: float) -> Hold | None:
-    """Open a transaction, run a statement in it, and keep both. None: not to be had now."""
+_HOLDING = {
+    FaultKind.LOCK_ROWS: f"SELECT * FROM {NAME} LIMIT 50 FOR UPDATE",
+    FaultKind.LOCK_SHADOW_ROWS: f"SELECT * FROM _{NAME}_new LIMIT 50 FOR UPDATE",
+    FaultKind.HOLD_TABLE: f"SELECT * FROM {NAME} LIMIT 1",
+}
+
+
+def hold(dsn: Dsn, fault: Fault) -> Hold | None:
+    """Open a transaction that holds what the fault says. None: not to be had now."""
     connection = connect(dsn, autocommit=False)
     try:
         query(connection, "SET SESSION innodb_lock_wait_timeout = 2, lock_wait_timeout = 2")
-        query(connection, sql)
+        query(connection, _HOLDING[fault.kind])
     except MySQLdb.Error:
         connection.close()
         return None
-    return Hold(connection, time.monotonic() + secs)
+    stops_writer = fault.kind is FaultKind.LOCK_ROWS
+    return Hold(connection, time.monotonic() + fault.secs, stops_writer)
 
 
 def stall(server: PrivateServer, secs: float) -> None:

@@ -28,7 +28,6 @@ _WRITE_ON_SECS = 0.7
 # Beyond one attempt for each fault.
 _SPARE_ATTEMPTS = 4
 _SHOWN_LINES = 40
-_TROUBLE_SECS = 0.5
 
 Hook = Callable[[str], None]
 """Gets the DSN once the change is made, before anything is compared."""
@@ -215,6 +214,8 @@ class _Round:
     def _order_swap(self) -> None:
         """A deferred swap: nobody writes any more, so every row can be compared afterwards."""
         if self._books.is_writing:
+            if any(hold.stops_writer for hold in self._holds):
+                return
             self._books.stop()
             self._note("the writer has stopped before the swap")
         with contextlib.suppress(MySQLdb.Error):
@@ -223,7 +224,7 @@ class _Round:
     def _learn(self, attempt: Attempt) -> None:
         self.result.resumes += len(attempt.events("resumed"))
         self.result.fresh_starts += len(attempt.events("fresh_start"))
-        self.result.last_lines = attempt.lines[-_SHOWN_LINES:]
+        self.result.last_lines = attempt.last_lines(_SHOWN_LINES)
         self.result.trace = attempt.trace
         for kind in ("resumed", "fresh_start", "resume_failed", "cutover_blocked"):
             for event in attempt.events(kind):
@@ -278,22 +279,13 @@ class _Round:
                 attempt.close()
                 verify.sessions_end(self.server)
                 faults.purge_logs(self.server)
-            case FaultKind.LOCK_ROWS:
-                return self._hold(f"SELECT * FROM {NAME} LIMIT 50 FOR UPDATE", fault.secs)
-            case FaultKind.LOCK_SHADOW_ROWS:
-                return self._hold(f"SELECT * FROM _{NAME}_new LIMIT 50 FOR UPDATE", fault.secs)
-            case FaultKind.HOLD_TABLE:
-                return self._hold(f"SELECT * FROM {NAME} LIMIT 1", fault.secs)
+            case FaultKind.LOCK_ROWS | FaultKind.LOCK_SHADOW_ROWS | FaultKind.HOLD_TABLE:
+                held = faults.hold(self._books.dsn, fault)
+                self._holds += [held] if held else []
+                return f"for {fault.secs} s" if held else "not to be had"
             case _:
                 return faults.trouble(self.server, fault)
         return ""
-
-    def _hold(self, sql: str, secs: float) -> str:
-        held = faults.hold(self._books.dsn, sql, secs)
-        if held is None:
-            return "not to be had"
-        self._holds.append(held)
-        return f"for {secs} s"
 
     # -- the proof
 
