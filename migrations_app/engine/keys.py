@@ -113,6 +113,22 @@ class KeyColumn:
         """SQL that yields the column in the form ``from_server`` understands."""
         return self._form.select(self, quoted_column)
 
+    def select_expression_of_copy(self, quoted_column: str) -> str:
+        """The same for the copy of this column in another table, whose type may be wider or whose
+        character set may be another: it yields this column's form of the value."""
+        if self.data_type in _TEXT_TYPES:
+            return f"CAST(CONVERT({quoted_column} USING {self.charset}) AS BINARY)"
+        if self.data_type in _DATE_TYPES:
+            # As text: a CAST to a date refuses the zero dates that a table may hold.
+            return f"LEFT(CAST({quoted_column} AS CHAR), {self._date_chars})"
+        return self.select_expression(quoted_column)
+
+    @property
+    def _date_chars(self) -> int:
+        if self.data_type == "date":
+            return len("2024-05-31")
+        return len("2024-05-31 23:59:59") + (1 + self.fsp if self.fsp else 0)
+
     def from_server(self, raw: Any) -> KeyValue:
         """The canonical value, from a MySQLdb row of ``select_expression``."""
         return self._form.from_server(self, raw)

@@ -16,10 +16,15 @@ _NUMBERED = frozenset({"enum", "set", "bit", "year"})
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TableKey:
-    """A unique key without NULLs: the index's name and its columns, in key order."""
+    """A unique key without NULLs: the index's name and its columns, in key order.
+
+    of_copy: the table's own columns may have other types than ``columns`` says; keys read from it
+    are given the form they have in the original.
+    """
 
     index: str
     columns: tuple[KeyColumn, ...]
+    of_copy: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -42,7 +47,7 @@ class TableKey:
             dataclasses.replace(column, name=new_names.get(column.name.lower(), column.name))
             for column in self.columns
         )
-        return TableKey(index, columns)
+        return TableKey(index, columns, of_copy=True)
 
     @property
     def force_index(self) -> str:
@@ -59,7 +64,12 @@ class TableKey:
     @property
     def select_list(self) -> str:
         """Expressions whose row ``parse`` turns into a key."""
-        return ", ".join(column.select_expression(quote(column.name)) for column in self.columns)
+        return ", ".join(
+            column.select_expression_of_copy(quote(column.name))
+            if self.of_copy
+            else column.select_expression(quote(column.name))
+            for column in self.columns
+        )
 
     def parse(self, row: Row) -> Key:
         """A key from the first columns of a row selected by ``select_list``."""
