@@ -82,6 +82,10 @@ _KEY_OTHER: Mapping[str, tuple[str, ...]] = {
         "VARCHAR(60) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
         "VARCHAR(60) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci",
     ),
+    "utf8": (
+        "VARCHAR(40) CHARACTER SET utf8mb4",
+        "VARCHAR(40) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+    ),
     "latin": (
         "VARCHAR(40) CHARACTER SET utf8mb4",
         "VARCHAR(40) CHARACTER SET latin1 COLLATE latin1_bin",

@@ -81,6 +81,7 @@ KEY_KINDS = (
     ),
     KeyKind("text", ("VARCHAR(40) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci",), _text_key),
     KeyKind("latin", ("VARCHAR(40) CHARACTER SET latin1 COLLATE latin1_swedish_ci",), _text_key),
+    KeyKind("utf8", ("VARCHAR(40) CHARACTER SET utf8mb3",), _text_key),
     KeyKind(
         "enum",
         (f"ENUM({MEMBERS_SQL})", "INT"),
