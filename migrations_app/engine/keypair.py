@@ -156,10 +156,12 @@ def _as_old(pair: ColumnPair, column_sql: str) -> str:
     if source.data_type in _TEXTS and source.charset != pair.target.charset:
         return f"CONVERT({column_sql} USING {source.charset})"
     if source.data_type != pair.target.data_type or _decimals(source) != _decimals(pair.target):
+        # As text: a CAST to a date refuses the zero dates that a table may hold.
         if source.data_type == "date":
-            return f"CAST({column_sql} AS DATE)"
+            return f"LEFT(CAST({column_sql} AS CHAR), {len('2024-05-31')})"
         if source.data_type in _MOMENTS:
-            return f"CAST({column_sql} AS DATETIME({_decimals(source)}))"
+            decimals = 1 + _decimals(source) if _decimals(source) else 0
+            return f"LEFT(CAST({column_sql} AS CHAR), {len('2024-05-31 23:59:59') + decimals})"
         if source.data_type == "time":
             return f"CAST({column_sql} AS TIME({_decimals(source)}))"
     return column_sql

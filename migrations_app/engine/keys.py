@@ -42,6 +42,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d(?: \d\d:\d\d:\d\d(?:\.\d{1,6})?)?")
 # The only text collation whose order is provably that of the stored bytes. The other *_bin
 # collations pad with spaces: 'a' sorts after 'a\t' in them, and equals 'a '.
 _BYTE_ORDERED_COLLATION = "utf8mb4_0900_bin"
+_OLD_UTF8 = frozenset({"utf8", "utf8mb3"})
 _MICROSECONDS = 1_000_000
 
 
@@ -254,6 +255,15 @@ class _Times:
         return -microseconds if sign else microseconds
 
 
+def _named_charset(column: KeyColumn) -> str:
+    """The column's character set, as it can be written in a statement without a warning.
+
+    The server warns of each mention of utf8mb3, and a warning is what stops a copy. The same text
+    is the same bytes in utf8mb4, and the server turns a literal into the column's own.
+    """
+    return "utf8mb4" if column.charset in _OLD_UTF8 else column.charset
+
+
 class _Bytes:
     """CHAR, VARCHAR, BINARY and VARBINARY: the bytes as stored."""
 
@@ -266,7 +276,7 @@ class _Bytes:
     def literal(self, column: KeyColumn, value: Any) -> str:
         # With the column's own character set the column is compared by its own collation, and
         # without being converted, which would rule its index out.
-        charset = column.charset if column.data_type in _TEXT_TYPES else "binary"
+        charset = _named_charset(column) if column.data_type in _TEXT_TYPES else "binary"
         return f"_{charset} 0x{value.hex()}" if value else f"_{charset} ''"
 
     def to_text(self, column: KeyColumn, value: Any) -> str:

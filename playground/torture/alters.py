@@ -46,12 +46,12 @@ _OTHER: Mapping[str, tuple[str, ...]] = {
     "int": ("DECIMAL(30,2)", f"VARCHAR(30) {_UTF8}", "DOUBLE", "VARCHAR(30) CHARACTER SET latin1"),
     "unsigned": ("DECIMAL(20,0)", "VARCHAR(20) CHARACTER SET ascii"),
     "big": ("DECIMAL(22,1)", f"CHAR(24) {_UTF8}"),
-    "decimal": ("DECIMAL(14,2)", "DOUBLE", f"VARCHAR(40) {_UTF8}"),
-    "double": ("DECIMAL(30,4)",),
-    "float": ("DECIMAL(20,2)",),
+    "decimal": ("DECIMAL(13,4)", "DOUBLE", f"VARCHAR(40) {_UTF8}"),
+    "double": ("DECIMAL(30,6)",),
+    "float": ("DECIMAL(20,3)",),
     "json": (f"LONGTEXT {_UTF8}",),
     "date": ("DATETIME", f"VARCHAR(30) {_UTF8}"),
-    "datetime": ("DATETIME(3)", "DATETIME", "DATE", f"VARCHAR(30) {_UTF8}"),
+    "datetime": ("DATETIME(3)", "DATETIME", f"VARCHAR(30) {_UTF8}"),
     "timestamp": ("DATETIME(3)", "DATETIME", "TIMESTAMP"),
     "time": ("TIME", f"VARCHAR(30) {_UTF8}"),
     "year": ("INT", "SMALLINT"),
@@ -77,10 +77,14 @@ _KEY_SAME: Mapping[str, tuple[str, ...]] = {
 }
 _KEY_OTHER: Mapping[str, tuple[str, ...]] = {
     "decimal": ("DECIMAL(24,6)",),
-    "binary": ("VARBINARY(16)", "BINARY(20)"),
+    "binary": ("VARBINARY(16)",),
     "text": (
         "VARCHAR(60) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
         "VARCHAR(60) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci",
+    ),
+    "utf8": (
+        "VARCHAR(40) CHARACTER SET utf8mb4",
+        "VARCHAR(40) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
     ),
     "latin": (
         "VARCHAR(40) CHARACTER SET utf8mb4",

@@ -15,6 +15,7 @@ from typing import Any
 from playground.server import CHECKOUT
 
 _KEPT_LINES = 400
+_MANY = ("progress", "checkpoint")
 _TRACE_CHARS = 6_000
 
 
@@ -26,6 +27,7 @@ class Attempt:
         self.lines: list[dict[str, Any]] = []
         self.phases: list[str] = []
         self.trace = ""
+        self.suspended = False
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by ``close``
         self._process = subprocess.Popen(
             [sys.executable, "-m", "playground.torture.engine_process"],
@@ -63,8 +65,33 @@ class Attempt:
     def kill(self) -> None:
         self._process.kill()
 
+    def suspend(self) -> None:
+        """SIGSTOP: it stands still, with its connections open, until it is woken or closed."""
+        self.suspended = True
+        self._process.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        self.suspended = False
+        self._process.send_signal(signal.SIGCONT)
+
+    def wait(self, timeout_secs: float) -> bool:
+        """Whether it ends by itself in time."""
+        try:
+            self._process.wait(timeout_secs)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def events(self, kind: str) -> list[dict[str, Any]]:
         return [said for said in self.lines if said.get("kind") == kind]
+
+    def last_lines(self, count: int) -> list[dict[str, Any]]:
+        """The last lines; of the readings and checkpoints, of which there are many, the last."""
+        newest = {said["type"]: said for said in self.lines if said["type"] in _MANY}
+        told = [
+            said for said in self.lines if said["type"] not in _MANY or said is newest[said["type"]]
+        ]
+        return told[-count:]
 
     @property
     def message(self) -> str:

@@ -14,6 +14,7 @@ import MySQLdb
 from migrations_app.engine.dsn import Dsn
 from playground.connections import connect, query
 from playground.server import PrivateServer
+from playground.torture.tables import NAME
 
 MOST_FAULTS = 4
 _LONGEST_DELAY_SECS = 1.2
@@ -23,6 +24,13 @@ SELECT t.PROCESSLIST_ID FROM performance_schema.user_variables_by_thread v
 JOIN performance_schema.threads t USING (THREAD_ID)
 WHERE v.VARIABLE_NAME = 'spirit_run' ORDER BY 1
 """
+_OWNERS = """
+SELECT t.PROCESSLIST_ID FROM performance_schema.metadata_locks l
+JOIN performance_schema.threads t ON t.THREAD_ID = l.OWNER_THREAD_ID
+WHERE l.OBJECT_TYPE = 'USER LEVEL LOCK' AND l.LOCK_STATUS = 'GRANTED' AND l.OBJECT_NAME LIKE %s
+"""
+ENGINE_LOCKS = "spirit:%"
+_WRITER_LOCKS = "writer:%"
 _DUMP_SESSIONS = """
 SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%' ORDER BY ID
 """
@@ -35,6 +43,8 @@ class FaultKind(enum.StrEnum):
     STOP_ENGINE = "stop of the engine"
     PURGE_LOGS = "kill -9 of the engine, logs purged"
     KILL_SESSIONS = "KILL of the engine's sessions"
+    ZOMBIE = "engine suspended, woken beside its successor"
+    KILL_WRITER = "KILL of the writer's sessions"
     KILL_STREAM = "KILL of the binary log stream"
     FLUSH_LOGS = "FLUSH BINARY LOGS"
     KILL_SERVER = "kill -9 of mysqld"
@@ -50,6 +60,8 @@ WEIGHTS = {
     FaultKind.STOP_ENGINE: 12,
     FaultKind.PURGE_LOGS: 5,
     FaultKind.KILL_SESSIONS: 16,
+    FaultKind.ZOMBIE: 8,
+    FaultKind.KILL_WRITER: 6,
     FaultKind.KILL_STREAM: 8,
     FaultKind.FLUSH_LOGS: 5,
     FaultKind.KILL_SERVER: 8,
@@ -68,8 +80,7 @@ PHASES = {
     "checksum": 14,
     "cut_over": 24,
 }
-COUNTS = (15, 30, 25, 20, 10)
-ENDS_ENGINE = frozenset({FaultKind.KILL_ENGINE, FaultKind.STOP_ENGINE, FaultKind.PURGE_LOGS})
+COUNTS = (8, 24, 28, 24, 16)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +104,7 @@ _LASTING = {
     FaultKind.LOCK_SHADOW_ROWS,
     FaultKind.HOLD_TABLE,
     FaultKind.SEMI_SYNC,
+    FaultKind.ZOMBIE,
 }
 
 
@@ -114,6 +126,7 @@ class Hold:
 
     connection: MySQLdb.Connection
     until: float
+    stops_writer: bool
 
     def release(self) -> None:
         """The session may have been killed, or its server be gone."""
@@ -133,6 +146,8 @@ def trouble(server: PrivateServer, fault: Fault) -> str:
     match fault.kind:
         case FaultKind.KILL_SESSIONS:
             return f"({kill_sessions(server, fault.share)})"
+        case FaultKind.KILL_WRITER:
+            return f"({kill_owners(server, _WRITER_LOCKS)})"
         case FaultKind.KILL_STREAM:
             return f"({kill_stream(server)})"
         case FaultKind.FLUSH_LOGS:
@@ -152,8 +167,16 @@ def trouble(server: PrivateServer, fault: Fault) -> str:
 def kill_sessions(server: PrivateServer, share: float) -> int:
     """Kill a share of the engine's sessions, at least one; returns how many."""
     found = engine_sessions(server)
-    wanted = found[: max(1, round(share * len(found)))] if share < 0.5 else found[-1:]
-    return sum(_kill(server, session) for session in wanted)
+    # A third of the time a single one, which a run may be able to do without.
+    wanted = 1 if share < 1 / 3 else max(1, round(share * len(found)))
+    chosen = random.Random(share).sample(found, min(wanted, len(found)))
+    return sum(_kill(server, session) for session in chosen)
+
+
+def kill_owners(server: PrivateServer, locks: str) -> int:
+    """Kill the sessions that hold user-level locks whose names are LIKE this."""
+    found = server.execute(_OWNERS, (locks,))
+    return sum(_kill(server, int(row[0])) for row in found)
 
 
 def kill_stream(server: PrivateServer) -> int:
@@ -176,16 +199,24 @@ def purge_logs(server: PrivateServer) -> None:
     server.execute(f"PURGE BINARY LOGS TO '{newest}'")
 
 
-def hold(dsn: Dsn, sql: str, secs: float) -> Hold | None:
-    """Open a transaction, run a statement in it, and keep both. None: not to be had now."""
+_HOLDING = {
+    FaultKind.LOCK_ROWS: f"SELECT * FROM {NAME} LIMIT 50 FOR UPDATE",
+    FaultKind.LOCK_SHADOW_ROWS: f"SELECT * FROM _{NAME}_new LIMIT 50 FOR UPDATE",
+    FaultKind.HOLD_TABLE: f"SELECT * FROM {NAME} LIMIT 1",
+}
+
+
+def hold(dsn: Dsn, fault: Fault) -> Hold | None:
+    """Open a transaction that holds what the fault says. None: not to be had now."""
     connection = connect(dsn, autocommit=False)
     try:
         query(connection, "SET SESSION innodb_lock_wait_timeout = 2, lock_wait_timeout = 2")
-        query(connection, sql)
+        query(connection, _HOLDING[fault.kind])
     except MySQLdb.Error:
         connection.close()
         return None
-    return Hold(connection, time.monotonic() + secs)
+    stops_writer = fault.kind is FaultKind.LOCK_ROWS
+    return Hold(connection, time.monotonic() + fault.secs, stops_writer)
 
 
 def stall(server: PrivateServer, secs: float) -> None:

@@ -79,10 +79,11 @@ def _options(source: random.Random, count: int, *, live: bool) -> tuple[dict[str
     return tuple(
         {
             "volume": source.randint(1, 11),
-            "target_chunk_time_secs": source.choice((None, 0.01, 0.05)),
+            "target_chunk_time_secs": source.choice((None, 0.02, 0.1)),
             "lock_wait_timeout_secs": source.randint(3, 6),
             "checkpoint_interval_secs": float(source.randint(1, 5)),
             "defer_indexes": deferred,
+            "strict": source.random() < 0.15,
             "defer_cutover": not live,
         }
         for _ in range(count)

@@ -28,7 +28,7 @@ _WRITE_ON_SECS = 0.7
 # Beyond one attempt for each fault.
 _SPARE_ATTEMPTS = 4
 _SHOWN_LINES = 40
-_TROUBLE_SECS = 0.5
+_ZOMBIE_SECS = 40.0
 
 Hook = Callable[[str], None]
 """Gets the DSN once the change is made, before anything is compared."""
@@ -57,6 +57,14 @@ class Result:
     trace: str = ""
 
 
+@dataclasses.dataclass
+class Zombie:
+    """A suspended engine that has lost its lock; wakes at a time of time.monotonic()."""
+
+    attempt: Attempt
+    wakes_at: float
+
+
 def run_round(
     plan: Plan, server: PrivateServer, *, before_comparison: Hook | None = None
 ) -> Result:
@@ -78,7 +86,9 @@ class _Round:
         self._waiting = list(plan.faults)
         self._holds: list[Hold] = []
         self._writer: LiveWriter | None = None
-        self._stops = 0
+        self._zombies: list[Zombie] = []
+        self._may_be_strict = True
+        self._kept = False
 
     def run(self) -> Result:
         try:
@@ -146,7 +156,9 @@ class _Round:
             with self._books:
                 try:
                     self._attempts()
+                    self._bury(wait_secs=_ZOMBIE_SECS)
                 finally:
+                    self._bury(wait_secs=0.0)
                     self._settle()
                 if self._books.is_writing:
                     time.sleep(_WRITE_ON_SECS)
@@ -164,12 +176,31 @@ class _Round:
         self.server.start()
         faults.end_stall(self.server)
 
+    def _bury(self, wait_secs: float) -> None:
+        """End the zombies. Woken, they must end by themselves, as having lost their lock."""
+        while self._zombies:
+            zombie = self._zombies.pop().attempt
+            if wait_secs and zombie.suspended:
+                zombie.wake()
+            in_time = bool(wait_secs) and zombie.wait(wait_secs)
+            code = zombie.close()
+            self._note(f"the zombie ended with exit code {code}: {zombie.message}")
+            # One that was suspended after its rename may say that all is done.
+            right = (0, 5) if "cut_over" in zombie.phases else (5,)
+            if wait_secs and not (in_time and code in right):
+                self._learn(zombie)
+                raise RoundFailedError(
+                    f"An engine that had lost its lock "
+                    f"{f'ended with exit code {code}' if in_time else 'went on'}: {zombie.message}"
+                )
+
     # -- attempts
 
     def _attempts(self) -> None:
         most = len(self.plan.faults) + _SPARE_ATTEMPTS
         for number in range(most):
             options = dict(self.plan.options[min(number, len(self.plan.options) - 1)])
+            options["strict"] = options["strict"] and self._may_be_strict
             if self._attempt(options):
                 return
         raise RoundFailedError(f"The change was not made in {most} attempts.")
@@ -182,9 +213,14 @@ class _Round:
         before = sum(self.result.injected.values())
         try:
             self._watch(attempt)
-        finally:
-            code = attempt.close()
+        except BaseException:
+            attempt.close()
             self._learn(attempt)
+            raise
+        if attempt.suspended:
+            return self._was_swapped()
+        code = attempt.close()
+        self._learn(attempt)
         self._note(f"attempt {self.result.attempts} ended with exit code {code}: {attempt.message}")
         disturbed = sum(self.result.injected.values()) > before or bool(self._holds)
         return self._judge(code, attempt, disturbed=disturbed)
@@ -192,7 +228,7 @@ class _Round:
     def _watch(self, attempt: Attempt) -> None:
         """Wait for the end of an attempt, and inject what is due meanwhile."""
         armed: float | None = None
-        while attempt.lives:
+        while attempt.lives and not attempt.suspended:
             now = time.monotonic()
             if now - self.began_at > LONGEST_SECS:
                 raise RoundFailedError(f"The round was not over in {LONGEST_SECS:.0f} s.")
@@ -211,10 +247,16 @@ class _Round:
         for hold in [hold for hold in self._holds if hold.until <= now]:
             hold.release()
             self._holds.remove(hold)
+        for zombie in self._zombies:
+            if zombie.wakes_at <= now and zombie.attempt.suspended:
+                zombie.attempt.wake()
+                self._note("the zombie is woken")
 
     def _order_swap(self) -> None:
         """A deferred swap: nobody writes any more, so every row can be compared afterwards."""
         if self._books.is_writing:
+            if any(hold.stops_writer for hold in self._holds):
+                return
             self._books.stop()
             self._note("the writer has stopped before the swap")
         with contextlib.suppress(MySQLdb.Error):
@@ -223,7 +265,7 @@ class _Round:
     def _learn(self, attempt: Attempt) -> None:
         self.result.resumes += len(attempt.events("resumed"))
         self.result.fresh_starts += len(attempt.events("fresh_start"))
-        self.result.last_lines = attempt.lines[-_SHOWN_LINES:]
+        self.result.last_lines = attempt.last_lines(_SHOWN_LINES)
         self.result.trace = attempt.trace
         for kind in ("resumed", "fresh_start", "resume_failed", "cutover_blocked"):
             for event in attempt.events(kind):
@@ -231,27 +273,34 @@ class _Round:
 
     def _judge(self, code: int, attempt: Attempt, *, disturbed: bool) -> bool:
         if code == 0:
+            # The engine says so when a fault has met it at the tidying.
+            self._kept = "could not be dropped" in attempt.message
             return True
-        if code in (3, -9) and disturbed:
-            verify.sessions_end(self.server) if self.server.is_running() else None
+        # -15: the order to stop came before it could be heard, or after the end.
+        if code in (3, -9, -15) and disturbed:
             return self._was_swapped()
-        if code == 5 and disturbed:
+        if code == 4 and self.result.attempts > 1 and f"_{NAME}_new" in self._tables():
+            # Kept, as strict mode promises; without it the next attempt starts afresh.
+            self._may_be_strict = False
             return False
+        if code == 5 and disturbed:
+            return self._was_swapped()
         raise RoundFailedError(
             f"The engine ended with exit code {code}"
             f"{'' if disturbed else ', undisturbed'}: {attempt.message}"
         )
 
-    def _was_swapped(self) -> bool:
-        """Whether it was killed after its very last step, so that nothing is left to go on with."""
+    def _tables(self) -> set[str]:
         self.server.start()
-        tables = {
-            row[0]
-            for row in self.server.execute(
-                "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s",
-                (self.schema,),
-            )
-        }
+        rows = self.server.execute(
+            "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s",
+            (self.schema,),
+        )
+        return {row[0] for row in rows}
+
+    def _was_swapped(self) -> bool:
+        """Whether it ended after its very last step, so that nothing is left to go on with."""
+        tables = self._tables()
         done = verify.OLD in tables and not tables & {f"_{NAME}_new", f"_{NAME}_chkpnt"}
         if done:
             self.server.execute("DROP TABLE IF EXISTS _spirit_sentinel", schema=self.schema)
@@ -278,22 +327,17 @@ class _Round:
                 attempt.close()
                 verify.sessions_end(self.server)
                 faults.purge_logs(self.server)
-            case FaultKind.LOCK_ROWS:
-                return self._hold(f"SELECT * FROM {NAME} LIMIT 50 FOR UPDATE", fault.secs)
-            case FaultKind.LOCK_SHADOW_ROWS:
-                return self._hold(f"SELECT * FROM _{NAME}_new LIMIT 50 FOR UPDATE", fault.secs)
-            case FaultKind.HOLD_TABLE:
-                return self._hold(f"SELECT * FROM {NAME} LIMIT 1", fault.secs)
+            case FaultKind.ZOMBIE:
+                attempt.suspend()
+                self._zombies.append(Zombie(attempt, time.monotonic() + fault.secs / 4))
+                return f"({faults.kill_owners(self.server, faults.ENGINE_LOCKS)} locks)"
+            case FaultKind.LOCK_ROWS | FaultKind.LOCK_SHADOW_ROWS | FaultKind.HOLD_TABLE:
+                held = faults.hold(self._books.dsn, fault)
+                self._holds += [held] if held else []
+                return f"for {fault.secs} s" if held else "not to be had"
             case _:
                 return faults.trouble(self.server, fault)
         return ""
-
-    def _hold(self, sql: str, secs: float) -> str:
-        held = faults.hold(self._books.dsn, sql, secs)
-        if held is None:
-            return "not to be had"
-        self._holds.append(held)
-        return f"for {secs} s"
 
     # -- the proof
 
@@ -307,7 +351,8 @@ class _Round:
         if not plan.live:
             self.result.rows, found = verify.differing_rows(self._dsn)
             problems += found
-        problems += [f"left behind: {w}" for w in verify.left_behind(self.server, self.schema)]
+        left = verify.left_behind(self.server, self.schema, tables=not self._kept)
+        problems += [f"left behind: {what}" for what in left]
         if problems:
             raise RoundFailedError("\n".join(problems))
         self._note(f"{self.result.rows} rows are right")

@@ -81,6 +81,7 @@ KEY_KINDS = (
     ),
     KeyKind("text", ("VARCHAR(40) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci",), _text_key),
     KeyKind("latin", ("VARCHAR(40) CHARACTER SET latin1 COLLATE latin1_swedish_ci",), _text_key),
+    KeyKind("utf8", ("VARCHAR(40) CHARACTER SET utf8mb3",), _text_key),
     KeyKind(
         "enum",
         (f"ENUM({MEMBERS_SQL})", "INT"),
@@ -203,8 +204,8 @@ def random_shape(source: random.Random, seed: str) -> Shape:
         Column(f"c{number}", random_kind(source), nullable=source.random() < 0.5)
         for number in range(source.randint(3, 8))
     ]
-    if source.random() < 0.6:
-        columns.append(_unique_column(source))
+    unique = [name for name in ("u", "v") if source.random() < 0.45]
+    columns += [_unique_column(source, name) for name in unique]
     if source.random() < 0.35:
         columns.append(_generated_column(source, columns))
     source.shuffle(columns)
@@ -220,7 +221,7 @@ def random_shape(source: random.Random, seed: str) -> Shape:
     )
 
 
-def _unique_column(source: random.Random) -> Column:
+def _unique_column(source: random.Random, name: str) -> Column:
     text = Kind(
         "varchar",
         "VARCHAR(60) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci",
@@ -228,7 +229,7 @@ def _unique_column(source: random.Random) -> Column:
         "utf8mb4",
     )
     number = Kind("big", "BIGINT", lambda source, serial: serial)
-    return Column("u", source.choice((text, number)), source.random() < 0.3, unique=True)
+    return Column(name, source.choice((text, number)), source.random() < 0.3, unique=True)
 
 
 def _generated_column(source: random.Random, columns: list[Column]) -> Column:
@@ -249,7 +250,7 @@ def _indexes(source: random.Random, columns: list[Column]) -> Iterator[str]:
     usable = [column for column in columns if not column.kind.is_json and not column.generated]
     for column in usable:
         if column.unique and source.random() < 0.7:
-            yield f"UNIQUE KEY uq ({index_part(column)})"
+            yield f"UNIQUE KEY uq_{column.name} ({index_part(column)})"
     for number in range(source.randrange(3)):
         parts = source.sample(usable, min(len(usable), source.randint(1, 2)))
         yield f"KEY i{number} ({', '.join(index_part(part) for part in parts)})"

@@ -106,22 +106,25 @@ def differing_from_books(dsn: str, writer: LiveWriter, *, of: str = NAME) -> tup
     return result.rows, found + [f"the writer was surprised: {s}" for s in writer.surprises]
 
 
-def left_behind(server: PrivateServer, schema: str) -> list[str]:
-    """What the engine has left on the server, once what is just ending has ended."""
+def left_behind(server: PrivateServer, schema: str, *, tables: bool = True) -> list[str]:
+    """What the engine has left on the server, once what is just ending has ended. tables: it has
+    not said that it could not drop some."""
     deadline = time.monotonic() + _SETTLE_SECS
-    while (found := _left_now(server, schema)) and time.monotonic() < deadline:
+    while (
+        found := _left_now(server, schema, look_for_tables=tables)
+    ) and time.monotonic() < deadline:
         time.sleep(0.1)
     return found
 
 
-def _left_now(server: PrivateServer, schema: str) -> list[str]:
+def _left_now(server: PrivateServer, schema: str, *, look_for_tables: bool) -> list[str]:
     tables = {
         row[0]
         for row in server.execute(
             "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s", (schema,)
         )
     }
-    found = [f"table {name}" for name in sorted(tables - {NAME, OLD, EXPECTED})]
+    found = [f"table {name}" for name in sorted(tables - {NAME, OLD, EXPECTED}) if look_for_tables]
     found += [f"session {number}" for number in engine_sessions(server)]
     found += [f"lock {row[0]}" for row in server.execute(_LOCKS)]
     return found

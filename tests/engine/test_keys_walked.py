@@ -37,6 +37,10 @@ KEYS = {
         "k CHAR(20) CHARACTER SET latin1 COLLATE latin1_swedish_ci", "PRIMARY KEY (k)",
         "CONCAT(CHAR(65 + n.id % 26), n.id)",
     ),
+    "text in the old UTF-8": (
+        "k VARCHAR(20) CHARACTER SET utf8mb3", "PRIMARY KEY (k)",
+        "CONCAT(IF(n.id % 2, 'é', 'E'), n.id)",
+    ),
     "enum first": (
         "k ENUM('z','m','a'), l INT", "PRIMARY KEY (k, l)", "n.id % 3 + 1, n.id",
     ),
