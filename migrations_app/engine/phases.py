@@ -12,6 +12,7 @@ from migrations_app.engine.binlog import PositionLostError
 from migrations_app.engine.checkpoint import CheckpointTable, Unsaved
 from migrations_app.engine.copyrun import CopyRun, Plan
 from migrations_app.engine.deltas import DeltaBuffer
+from migrations_app.engine.errors import TransientError
 from migrations_app.engine.feed import Feed
 from migrations_app.engine.fence import TableLock
 from migrations_app.engine.names import TableNames
@@ -159,6 +160,12 @@ class Phases:
             if isinstance(found, resume.Swapped):
                 self.method = Method.COPY
                 return None
+            if found is None and self._unsaved is not None:
+                raise TransientError(
+                    "While the server was away from this run, another one has finished the change "
+                    "or given it up: nothing of it is left. This run has changed nothing since; "
+                    "look at the table before you run it again."
+                )
             if found is not None:
                 self._last_saved = found.row
                 beginning.keep_deferred(found)

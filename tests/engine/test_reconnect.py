@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from migrations_app.engine import Options, OutcomeKind, Phase
+from migrations_app.engine import Options, OutcomeKind, Phase, reconnect
 from playground.server import PrivateServer
 from tests.conftest import Schema, fresh_schema
 from tests.engine.stepping import ChunkGate
-from tests.engine.support import RunInThread, make_numbers, wait_until
+from tests.engine.support import RunInThread, make_numbers, migrate, tables_of, wait_until
 
 ROWS = 20_000
 WIDEN = "ALTER TABLE t MODIFY v BIGINT NOT NULL"
@@ -136,6 +138,37 @@ def test_a_run_that_another_has_replaced_ends(
     assert outcome.kind is OutcomeKind.TRANSIENT, outcome.message
     assert "another run had taken the table over" in outcome.message
     assert "fresh_start" not in run.recorder.kinds()
+
+
+def test_a_run_that_wakes_when_another_has_made_its_change_does_not_make_it_again(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_numbers(schema, "t", ROWS)
+    gate = ChunkGate(monkeypatch, chunks=3)
+    statement = f"{WIDEN}, ADD COLUMN w INT"
+    asleep, wake = threading.Event(), threading.Event()
+    wait_for_server = reconnect.wait_for_server
+
+    def sleepy(*arguments: Any) -> bool:
+        asleep.set()
+        assert wake.wait(60)
+        return wait_for_server(*arguments)
+
+    monkeypatch.setattr(reconnect, "wait_for_server", sleepy)
+    options = Options(threads=1, run_token="request-8")
+    with RunInThread(schema, statement, options) as run:
+        run.wait_for_phase(Phase.COPY_ROWS)
+        assert gate.held.wait(30)
+        wait_until(lambda: run.recorder.checkpoints, "the first checkpoint")
+        schema.execute(f"KILL {lock_session(schema)}")
+        assert asleep.wait(30)
+        gate.open()
+        outcome, _ = migrate(schema, statement, options)
+        assert outcome.kind is OutcomeKind.COMPLETED, outcome.message
+        wake.set()
+        assert run.outcome().kind is OutcomeKind.TRANSIENT, run.outcome().message
+    assert "nothing of it is left" in run.outcome().message
+    assert tables_of(schema) == {"t"}
 
 
 def test_a_later_run_of_the_same_owner_ends_an_earlier_one_that_hangs(
