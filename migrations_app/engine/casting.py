@@ -40,7 +40,25 @@ def as_new(pair: ColumnPair, column_sql: str) -> str:
     """``column_sql`` (a source column) converted to the target column's type."""
     if same_representation(pair):
         return column_sql
-    return _cast(pair.target, column_sql)
+    value, target = column_sql, pair.target.data_type
+    if target in _TEXTS | _BYTES | _CHOICES:
+        value = _as_assigned_to_text(pair, value)
+    elif target == "bit" and pair.source.data_type in _TEXTS | _BYTES:
+        # Its bytes, read as a number.
+        return f"IF({value} = '', 0, CAST(CONV(HEX({value}), 16, 10) AS UNSIGNED))"
+    return _cast(pair.target, value)
+
+
+def _as_assigned_to_text(pair: ColumnPair, value: str) -> str:
+    """Assigning these to a CHAR or VARCHAR is not what CONVERT makes of them, and not what a TEXT
+    gets: a BIT becomes the digits of its number, and a FLOAT shows all that it holds."""
+    if pair.target.data_type.endswith(("text", "blob")):
+        return value
+    if pair.source.data_type == "bit":
+        return f"({value} + 0)"
+    if pair.source.data_type == "float":
+        return f"CAST({value} AS DOUBLE)"
+    return value
 
 
 def as_stored(pair: ColumnPair, column_sql: str) -> str:

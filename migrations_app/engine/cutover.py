@@ -72,10 +72,10 @@ class CutOver:
         pause = _FIRST_PAUSE_SECS
         for attempt in range(1, _ATTEMPTS + 1):
             self.catch_up()
-            # So that a successor knows a finished swap when it sees one.
-            self._run.calls.intend()
             with self._run.sessions.opened("cutover") as session:
                 try:
+                    # So that a successor knows a finished swap when it sees one.
+                    self._run.calls.intend()
                     deltas = self._attempt(session, self._lock_wait_secs(attempt))
                     return Swap(self._stall_secs, attempt, deltas)
                 except (MySQLdb.Error, TransientError) as error:

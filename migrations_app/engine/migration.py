@@ -131,10 +131,15 @@ class Migration:
         def tell(event: Event) -> None:
             main.post(lambda: observer.happened(event))
 
+        def intend() -> None:
+            error = main.ask(conductor.intend)
+            if error is not None:
+                raise error
+
         calls = Calls(
             enter=lambda phase: main.post(lambda: conductor.entered(phase)),
             saved=lambda row: main.post(lambda: observer.checkpoint_written(row)),
-            intend=lambda: main.ask(conductor.intend),
+            intend=intend,
             may_swap=lambda: main.ask(observer.may_cut_over),
             allowed=self._allowed,
         )
@@ -266,10 +271,15 @@ class Conductor:
             self._next_checkpoint = 0.0
         self._observer.phase_changed(phase)
 
-    def intend(self) -> None:
-        """Write the checkpoint that a swap needs. Raises when it cannot."""
-        row = self._phases.save_checkpoint(self._own_session())
+    def intend(self) -> Exception | None:
+        """Write the checkpoint that a swap needs. Returns what the server has against it: only an
+        exception of the observer may leave a call by way of the inbox."""
+        try:
+            row = self._phases.save_checkpoint(self._own_session())
+        except (EngineError, MySQLdb.Error) as error:
+            return error
         self._observer.checkpoint_written(row)
+        return None
 
     # -- checkpoints
 
