@@ -6,6 +6,7 @@ import pytest
 
 from migrations_app.engine import (
     DeferIndexes,
+    Dsn,
     Method,
     Options,
     OutcomeKind,
@@ -15,7 +16,7 @@ from migrations_app.engine import (
 )
 from migrations_app.engine.names import TableNames
 from migrations_app.engine.plan import Plan, plan
-from migrations_app.engine.saved import NextKind
+from migrations_app.engine.saved import NextKind, look_up
 from migrations_app.engine.session import Session
 from tests.conftest import Schema
 from tests.engine.stepping import ChunkGate
@@ -157,6 +158,24 @@ def test_a_table_that_can_take_no_more_columns_at_once_is_copied(schema: Schema)
     assert plan_of(schema, rename).method is Method.INSTANT
     assert migrate(schema, rename)[0].method is Method.INSTANT
     assert migrate(schema, drop)[0].method is Method.COPY
+
+
+def test_the_rights_that_a_run_needs_are_enough(schema: Schema) -> None:
+    make_numbers(schema, "t", 100)
+    schema.execute("CREATE USER poor IDENTIFIED BY 'pw'")
+    try:
+        schema.execute("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO poor")
+        schema.execute(
+            "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, LOCK TABLES, "
+            f"TRIGGER ON `{schema.name}`.* TO poor"
+        )
+        dsn = Dsn.parse(f"mysql://poor:pw@127.0.0.1:{schema.server.port}/{schema.name}")
+        for sql, method in (("ALTER TABLE t ADD x INT", Method.INSTANT), (WIDEN, Method.COPY)):
+            made = plan(dsn, parse_statement(sql, schema.name))
+            assert (made.method, made.refused) == (method, False)
+        assert look_up(dsn, "t").nothing
+    finally:
+        schema.execute("DROP USER poor")
 
 
 class TestLeftovers:
