@@ -120,6 +120,27 @@ class TestRefusals:
         finally:
             schema.execute("DROP USER poor")
 
+    def test_foreign_keys_of_a_schema_out_of_sight(self, schema: Schema) -> None:
+        make_numbers(schema, "t", 10)
+        child = f"{schema.name}_elsewhere"
+        schema.execute(f"CREATE DATABASE {child}")
+        schema.execute("CREATE USER poor IDENTIFIED BY 'pw'")
+        try:
+            schema.execute(
+                f"CREATE TABLE {child}.c (id INT PRIMARY KEY, p BIGINT, "
+                f"CONSTRAINT to_t FOREIGN KEY (p) REFERENCES `{schema.name}`.t (id))"
+            )
+            schema.execute("GRANT REPLICATION SLAVE, REPLICATION CLIENT, PROCESS ON *.* TO poor")
+            schema.execute(f"GRANT ALL ON `{schema.name}`.* TO poor")
+            dsn = Dsn.parse(f"mysql://poor:pw@127.0.0.1:{schema.server.port}/{schema.name}")
+            (problem,) = inspect_table(dsn, WIDEN)
+            assert f"({child}.c.to_t)" in problem
+            (problem,) = inspect_table(schema.dsn, WIDEN)
+            assert f"({child}.c.to_t)" in problem
+        finally:
+            schema.execute("DROP USER poor")
+            schema.execute(f"DROP DATABASE {child}")
+
 
 class TestTargets:
     """A connection test says in words what is wrong."""
