@@ -76,6 +76,25 @@ def _without_check_name(sql: str) -> str:
     return sql.replace("_t_new_chk_1", "t_chk_1")
 
 
+@pytest.mark.parametrize(
+    "clauses",
+    [
+        "DROP CHECK positive",
+        "ALTER CHECK positive NOT ENFORCED",
+        "DROP CONSTRAINT `positive`, ADD COLUMN x INT",
+        "ALTER COLUMN v DROP DEFAULT",
+        "DROP CHECK even",
+    ],
+)
+def test_check_constraints_are_known_by_their_names(schema: Schema, clauses: str) -> None:
+    checks = "CONSTRAINT Positive CHECK (v > 0), CONSTRAINT even CHECK (w % 2 = 0)"
+    make_numbers(schema, "t", 10, f"v INT NOT NULL DEFAULT 1, w INT, {checks}")
+    made = plan_of(schema, f"ALTER TABLE t {clauses}")
+    assert made.method is Method.INSTANT
+    assert migrate(schema, f"ALTER TABLE t {clauses}")[0].method is Method.INSTANT
+    assert made.after_sql == definition(schema)
+
+
 def test_a_copy_is_described(schema: Schema) -> None:
     make_numbers(schema, "t", 20_000, "v INT NOT NULL, w INT, KEY kv (v), UNIQUE KEY (id, w)")
     schema.execute("ANALYZE TABLE t")
