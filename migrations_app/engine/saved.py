@@ -18,7 +18,7 @@ from migrations_app.engine.names import TableNames, literal
 from migrations_app.engine.observer import CheckpointRow
 from migrations_app.engine.options import Options
 from migrations_app.engine.resume import CheckpointUnusableError, Swapped
-from migrations_app.engine.session import Session, server_text
+from migrations_app.engine.session import Session, is_contention, server_text
 from migrations_app.engine.statement import Statement, parse_statement
 from migrations_app.engine.table import Table, load_table
 
@@ -118,6 +118,8 @@ def _look_up(session: Session, dsn: Dsn, of: Statement | str, options: Options) 
     try:
         newest = table.newest(session)
     except (MySQLdb.Error, KeyError, ValueError) as error:
+        if is_contention(error):
+            raise
         problem = f"The table {names.checkpoint} cannot be read: {server_text(error)}."
     why_gone = ""
     expiry = Expiry(None, "")
@@ -180,6 +182,8 @@ def next_run(
         try:
             found = resume.look(session, statement, source, options, checkpoints, use_gtid=use_gtid)
         except CheckpointUnusableError as error:
+            if error.__cause__ is not None and is_contention(error.__cause__):
+                raise error.__cause__ from None  # a lock proves nothing
             why = error
     if isinstance(found, Swapped):
         return NextRun(
