@@ -154,6 +154,7 @@ EVENT_LABELS: dict[str, str] = {
     "checkpoint_stale": "Checkpoint is getting old",
     "runner_lost": "Worker lost",
     "server_lost": "Server lost",
+    "constraints_renamed": "Constraints renamed",
     "reader_held": "Reading held back",
     "reader_released": "Reading on",
     "session_killed": "Session ended by cut-over",

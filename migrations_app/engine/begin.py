@@ -210,6 +210,18 @@ class Beginning:
 
     def _make_shadow(self, session: Session, statement: Statement, source: Table) -> Mapping:
         shadow.create(session, statement, source)
+        renamed = shadow.renamed_checks(session, statement.names)
+        if renamed:
+            self.tell(
+                Event(
+                    "constraints_renamed",
+                    f"CHECK constraints of {source.name} have other names after the swap, since a "
+                    f"schema has each name once: "
+                    f"{', '.join(f'{old} → {new}' for old, new in renamed.items())}.",
+                    Level.WARNING,
+                    {"table": source.name, "names": renamed},
+                )
+            )
         return shadow.mapping_of(session, statement, source)
 
     def _plan(self, session: Session, mappings: list[Mapping]) -> Plan:

@@ -15,10 +15,10 @@ from migrations_app.engine import shadow
 from migrations_app.engine.binlog import Position, why_unavailable
 from migrations_app.engine.checkpoint import ENGINE_VERSION, CheckpointTable, states_of
 from migrations_app.engine.checksum import Watermarks
-from migrations_app.engine.errors import EngineError, RefusedError
+from migrations_app.engine.errors import EngineError, RefusedError, TransientError
 from migrations_app.engine.observer import CheckpointRow
 from migrations_app.engine.options import Options
-from migrations_app.engine.session import Session, server_text
+from migrations_app.engine.session import ER_BAD_FIELD, Session, error_code, server_text
 from migrations_app.engine.statement import Change, parse_change
 from migrations_app.engine.table import Table, load_table
 from migrations_app.engine.tablerun import TablePlan
@@ -74,6 +74,12 @@ def look(
     try:
         row = table.newest(session)
     except (MySQLdb.Error, KeyError, ValueError) as error:
+        if isinstance(error, MySQLdb.Error) and error_code(error) != ER_BAD_FIELD:
+            # A lock or a killed query proves nothing against what is saved.
+            raise TransientError(
+                f"The checkpoint table {change.first.names.checkpoint} could not be read now: "
+                f"{server_text(error)}. Everything was kept; try again."
+            ) from error
         raise CheckpointUnusableError(
             f"the checkpoint table {change.first.names.checkpoint} cannot be read: "
             f"{server_text(error)}"

@@ -18,7 +18,7 @@ from migrations_app.engine.names import TableNames, literal, quote
 from migrations_app.engine.observer import CheckpointRow
 from migrations_app.engine.options import Options
 from migrations_app.engine.resume import CheckpointUnusableError, Swapped
-from migrations_app.engine.session import Session, server_text
+from migrations_app.engine.session import Session, is_contention, server_text
 from migrations_app.engine.statement import Change, parse_change
 from migrations_app.engine.table import Table, load_table
 
@@ -115,6 +115,8 @@ def _look_up(session: Session, dsn: Dsn, of: Change | str, options: Options) -> 
     try:
         newest = table.newest(session)
     except (MySQLdb.Error, KeyError, ValueError) as error:
+        if is_contention(error):
+            raise
         problem = f"The table {names.checkpoint} cannot be read: {server_text(error)}."
     why_gone = ""
     expiry = Expiry(None, "")

@@ -10,14 +10,14 @@ import contextlib
 import dataclasses
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import MySQLdb
 
-from migrations_app.engine import direct
+from migrations_app.engine import checks, direct
 from migrations_app.engine.abort import Abort
 from migrations_app.engine.errors import EngineError, TransientError
-from migrations_app.engine.names import TableNames, literal
+from migrations_app.engine.names import TableNames, literal, quote
 from migrations_app.engine.observer import Method
 from migrations_app.engine.session import (
     ER_LOCK_WAIT_TIMEOUT,
@@ -74,13 +74,19 @@ def try_out(session: Session, statement: Statement, version: tuple[int, int, int
     _drop_leftovers(session, names)
     with _scratch_table(session, names) as scratch:
         copy = dataclasses.replace(statement, names=TableNames(names.schema, scratch))
-        method, reason = _make_change(session, copy)
+        check_names = checks.names_in_copy(
+            before_sql, show_create_table(session, copy.names.source_sql)
+        )
+        method, reason = _make_change(session, copy, check_names)
         if method is Method.UNDECIDED:
             return TryOut(method, reason, None, before_sql, "")
         if method is Method.INSTANT and _versions_used_up(session, names, scratch, version):
             method, reason = Method.COPY, _USED_UP
         after = load_table(session, names.schema, scratch)
         after_sql = show_create_table(session, copy.names.source_sql)
+    if method is not Method.COPY:
+        for name, name_in_copy in check_names.items():
+            after_sql = after_sql.replace(quote(name_in_copy), quote(name))
     return TryOut(method, reason, after, before_sql, _renamed(after_sql, scratch, names.table))
 
 
@@ -111,9 +117,15 @@ def _file_name(schema: str, table: str) -> str:
     )
 
 
-def _make_change(session: Session, copy: Statement) -> tuple[Method, str]:
+def _make_change(
+    session: Session, copy: Statement, check_names: Mapping[str, str]
+) -> tuple[Method, str]:
     """How the change was made on the copy, and why so; UNDECIDED and why when it was not."""
     # The run's own ways of asking: what they find possible here, they will find possible there.
+    # Only constraints have other names here, as in the shadow table.
+    copy = dataclasses.replace(
+        copy, alter_clauses=checks.with_names(copy.alter_clauses, check_names)
+    )
     if direct.instant(session, copy, Abort()):
         return Method.INSTANT, "the server accepts ALGORITHM=INSTANT for it"
     table_sql = copy.names.source_sql

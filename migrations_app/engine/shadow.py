@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 
 import MySQLdb
 
+from migrations_app.engine import checks
 from migrations_app.engine.errors import FailedError, RefusedError
 from migrations_app.engine.mapping import Mapping, map_tables
 from migrations_app.engine.names import TableNames, quote
 from migrations_app.engine.options import DeferIndexes, Options
 from migrations_app.engine.session import Session, server_text
 from migrations_app.engine.statement import Statement
-from migrations_app.engine.table import Index, Table, load_table
+from migrations_app.engine.table import Index, Table, load_table, show_create_table
 
 # Below this size building indexes later costs more round trips than it saves.
 _DEFER_FROM_ROWS = 200_000
@@ -29,7 +31,17 @@ def create(session: Session, statement: Statement, source: Table) -> Table:
     names = statement.names
     session.query(f"CREATE TABLE {names.shadow_sql} LIKE {names.source_sql}")
     try:
-        session.query(statement.alter(names.shadow_sql))
+        here = dataclasses.replace(
+            statement,
+            alter_clauses=checks.with_names(statement.alter_clauses, check_names(session, names)),
+        )
+        session.query(here.alter(names.shadow_sql))
+        table = load(session, names)
+        if table.engine.lower() != "innodb":
+            raise RefusedError(
+                f"The change would store {names.table} by {table.engine}. Only InnoDB tables can "
+                f"be copied and swapped online: leave the ENGINE clause out."
+            )
     except MySQLdb.Error as error:
         drop(session, names)
         raise RefusedError(
@@ -38,7 +50,26 @@ def create(session: Session, statement: Statement, source: Table) -> Table:
         ) from error
     if source.auto_increment:
         _keep_auto_increment(session, statement, source.auto_increment)
-    return load(session, names)
+    return table
+
+
+def check_names(session: Session, names: TableNames) -> dict[str, str]:
+    """The CHECK constraints of the source by name → their names in the shadow table. A schema has
+    each name once, so that a copy cannot have the original's."""
+    return checks.names_in_copy(
+        show_create_table(session, names.source_sql), show_create_table(session, names.shadow_sql)
+    )
+
+
+def renamed_checks(session: Session, names: TableNames) -> dict[str, str]:
+    """Those that have another name after the swap → that name. The rename gives names that the
+    server made up for the shadow table the table's own name."""
+    made_up = f"{names.shadow}_chk_"
+    afterwards = {
+        name: in_copy.replace(made_up, f"{names.table}_chk_", 1)
+        for name, in_copy in check_names(session, names).items()
+    }
+    return {name: after for name, after in afterwards.items() if name != after}
 
 
 def _keep_auto_increment(session: Session, statement: Statement, value: int) -> None:

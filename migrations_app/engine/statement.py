@@ -334,6 +334,11 @@ def _refusal(clause: Clause) -> str:
                 "Renaming the table is not possible here: run RENAME TABLE by itself, "
                 "once the application is ready for it."
             )
+        case "DROP" if words[1:2] == ("PARTITION",):
+            return (
+                f"{clause.sql!r} drops rows, which a copy would keep in another partition. Run it "
+                f"by itself: the server drops a partition without reading a row."
+            )
         case "DISCARD" | "IMPORT" | "EXCHANGE" | "ENABLE" | "DISABLE" | "TRUNCATE":
             return f"{clause.sql!r} is not a change of shape that can be made online by a copy."
         case _:

@@ -6,6 +6,7 @@ import pytest
 
 from migrations_app.engine import (
     DeferIndexes,
+    Dsn,
     Method,
     Options,
     OutcomeKind,
@@ -15,7 +16,7 @@ from migrations_app.engine import (
 )
 from migrations_app.engine.names import TableNames
 from migrations_app.engine.plan import Plan, plan
-from migrations_app.engine.saved import NextKind
+from migrations_app.engine.saved import NextKind, look_up
 from migrations_app.engine.session import Session
 from tests.conftest import Schema
 from tests.engine.stepping import ChunkGate
@@ -73,6 +74,25 @@ def test_the_method_and_the_definition_are_what_a_run_makes(
 def _without_check_name(sql: str) -> str:
     """A copied table's CHECK has a name made of the shadow table's."""
     return sql.replace("_t_new_chk_1", "t_chk_1")
+
+
+@pytest.mark.parametrize(
+    "clauses",
+    [
+        "DROP CHECK positive",
+        "ALTER CHECK positive NOT ENFORCED",
+        "DROP CONSTRAINT `positive`, ADD COLUMN x INT",
+        "ALTER COLUMN v DROP DEFAULT",
+        "DROP CHECK even",
+    ],
+)
+def test_check_constraints_are_known_by_their_names(schema: Schema, clauses: str) -> None:
+    checks = "CONSTRAINT Positive CHECK (v > 0), CONSTRAINT even CHECK (w % 2 = 0)"
+    make_numbers(schema, "t", 10, f"v INT NOT NULL DEFAULT 1, w INT, {checks}")
+    made = plan_of(schema, f"ALTER TABLE t {clauses}")
+    assert made.method is Method.INSTANT
+    assert migrate(schema, f"ALTER TABLE t {clauses}")[0].method is Method.INSTANT
+    assert made.after_sql == definition(schema)
 
 
 def test_a_copy_is_described(schema: Schema) -> None:
@@ -157,6 +177,24 @@ def test_a_table_that_can_take_no_more_columns_at_once_is_copied(schema: Schema)
     assert plan_of(schema, rename).method is Method.INSTANT
     assert migrate(schema, rename)[0].method is Method.INSTANT
     assert migrate(schema, drop)[0].method is Method.COPY
+
+
+def test_the_rights_that_a_run_needs_are_enough(schema: Schema) -> None:
+    make_numbers(schema, "t", 100)
+    schema.execute("CREATE USER poor IDENTIFIED BY 'pw'")
+    try:
+        schema.execute("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO poor")
+        schema.execute(
+            "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, LOCK TABLES, "
+            f"TRIGGER ON `{schema.name}`.* TO poor"
+        )
+        dsn = Dsn.parse(f"mysql://poor:pw@127.0.0.1:{schema.server.port}/{schema.name}")
+        for sql, method in (("ALTER TABLE t ADD x INT", Method.INSTANT), (WIDEN, Method.COPY)):
+            (made,) = plan(dsn, parse_change(sql, schema.name))
+            assert (made.method, made.refused) == (method, False)
+        assert look_up(dsn, "t").nothing
+    finally:
+        schema.execute("DROP USER poor")
 
 
 class TestLeftovers:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pathlib
+import re
+
 from migrations_app.engine import Dsn, OutcomeKind, inspect_table, inspect_target
 from playground.server import find_free_port
 from tests.conftest import Schema
 from tests.engine.support import make_numbers, migrate, rows_of, tables_of
 
+README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
 WIDEN = "ALTER TABLE t MODIFY v BIGINT NOT NULL"
 
 
@@ -96,6 +100,46 @@ class TestRefusals:
         assert "REPLICATION SLAVE, REPLICATION CLIENT" in problems
         assert "DELETE" in problems
         assert "GRANT" in problems
+
+    def test_the_accounts_rights_show_every_trigger(self, schema: Schema) -> None:
+        make_numbers(schema, "t", 10)
+        schema.execute("CREATE TRIGGER trg BEFORE INSERT ON t FOR EACH ROW SET NEW.v = 1")
+        enough = re.search(r"GRANT (SELECT, .*) ON shop", README.read_text())
+        assert enough
+        schema.execute("CREATE USER poor IDENTIFIED BY 'pw'")
+        try:
+            schema.execute("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO poor")
+            granted = enough[1]
+            schema.execute(f"GRANT {granted} ON `{schema.name}`.* TO poor")
+            dsn = Dsn.parse(f"mysql://poor:pw@127.0.0.1:{schema.server.port}/{schema.name}")
+            (problem,) = inspect_table(dsn, WIDEN)
+            assert "trg" in problem
+            schema.execute(f"REVOKE TRIGGER ON `{schema.name}`.* FROM poor")
+            (problem,) = inspect_table(dsn, WIDEN)
+            assert "lacks TRIGGER" in problem
+        finally:
+            schema.execute("DROP USER poor")
+
+    def test_foreign_keys_of_a_schema_out_of_sight(self, schema: Schema) -> None:
+        make_numbers(schema, "t", 10)
+        child = f"{schema.name}_elsewhere"
+        schema.execute(f"CREATE DATABASE {child}")
+        schema.execute("CREATE USER poor IDENTIFIED BY 'pw'")
+        try:
+            schema.execute(
+                f"CREATE TABLE {child}.c (id INT PRIMARY KEY, p BIGINT, "
+                f"CONSTRAINT to_t FOREIGN KEY (p) REFERENCES `{schema.name}`.t (id))"
+            )
+            schema.execute("GRANT REPLICATION SLAVE, REPLICATION CLIENT, PROCESS ON *.* TO poor")
+            schema.execute(f"GRANT ALL ON `{schema.name}`.* TO poor")
+            dsn = Dsn.parse(f"mysql://poor:pw@127.0.0.1:{schema.server.port}/{schema.name}")
+            (problem,) = inspect_table(dsn, WIDEN)
+            assert f"({child}.c.to_t)" in problem
+            (problem,) = inspect_table(schema.dsn, WIDEN)
+            assert f"({child}.c.to_t)" in problem
+        finally:
+            schema.execute("DROP USER poor")
+            schema.execute(f"DROP DATABASE {child}")
 
 
 class TestTargets:

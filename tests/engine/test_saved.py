@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
-from migrations_app.engine import Change, Options, OutcomeKind, RefusedError, parse_change
+from migrations_app.engine import (
+    Change,
+    Options,
+    OutcomeKind,
+    RefusedError,
+    TransientError,
+    parse_change,
+)
+from migrations_app.engine.plan import plan
 from migrations_app.engine.saved import NextKind, Saved, look_up
+from migrations_app.engine.session import Session
 from playground.server import PrivateServer
 from tests.conftest import Schema
 from tests.engine.stepping import ChunkGate
@@ -120,6 +131,18 @@ def test_odd_names_are_found(schema: Schema) -> None:
 def test_a_table_that_is_not_there(schema: Schema) -> None:
     with pytest.raises(RefusedError, match="There is no table"):
         saved_for(schema, "nowhere")
+
+
+def test_a_locked_checkpoint_table_is_asked_again_later(schema: Schema) -> None:
+    make_numbers(schema, "t", 10)
+    schema.execute("CREATE TABLE _t_chkpnt (id INT)")
+    with contextlib.closing(Session(schema.dsn, "test", "")) as other:
+        other.query("LOCK TABLES _t_chkpnt WRITE")
+        with pytest.raises(TransientError, match="try again"):
+            saved_for(schema, "t")
+        with pytest.raises(TransientError, match="try again"):
+            plan(schema.dsn, parsed(schema, WIDEN))
+    assert tables_of(schema) == {"t", "_t_chkpnt"}
 
 
 @pytest.mark.parametrize("gtid", [True, False])
