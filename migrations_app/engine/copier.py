@@ -17,7 +17,12 @@ from migrations_app.engine.crew import Crew
 from migrations_app.engine.errors import DataDoesNotFitError
 from migrations_app.engine.keys import Key
 from migrations_app.engine.names import quote
-from migrations_app.engine.session import ER_DUP_ENTRY, Session, StatementInfo
+from migrations_app.engine.session import (
+    ER_DUP_ENTRY,
+    ER_WARN_DEPRECATED_SYNTAX,
+    Session,
+    StatementInfo,
+)
 from migrations_app.engine.shadowwriter import ShadowWriter
 from migrations_app.engine.throttle import Throttle
 from migrations_app.engine.work import Work, with_retries
@@ -136,11 +141,17 @@ class Copier:
             self._writer.write(session, dict.fromkeys(batch, True))
 
     def _refuse_warnings(self, session: Session, chunk: Chunk, info: StatementInfo) -> None:
-        """Any warning but a duplicate key means that a value did not fit: name it and stop."""
+        """Any warning but a duplicate key means that a value did not fit: name it and stop.
+
+        Only the remark that a character set of the key is going out of use says nothing of values.
+        """
+        remarks = 0
         for _level, code, message in session.warnings():
-            if code != ER_DUP_ENTRY:
+            if code == ER_WARN_DEPRECATED_SYNTAX:
+                remarks += 1
+            elif code != ER_DUP_ENTRY:
                 raise self._does_not_fit(session, chunk, code, message)
-        if info.warnings > info.duplicates:
+        if info.warnings - remarks > info.duplicates:
             raise self._does_not_fit(session, chunk, 0, "the server does not say which value")
 
     def _does_not_fit(
