@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from migrations_app.engine.mapping import ColumnPair
+from migrations_app.engine.mapping import ColumnPair, Mapping
 from migrations_app.engine.names import literal, quote
 from migrations_app.engine.table import Column
 
@@ -36,6 +36,30 @@ def as_new(pair: ColumnPair, column_sql: str) -> str:
     if same_representation(pair):
         return column_sql
     return _cast(pair.target, column_sql)
+
+
+def key_pairs(mapping: Mapping) -> list[ColumnPair]:
+    """The columns of the key, in key order, on both sides."""
+    by_name = {pair.source.name.lower(): pair for pair in mapping.pairs}
+    return [by_name[name.lower()] for name in mapping.source_key.names]
+
+
+def equals_new(pair: ColumnPair, source_sql: str, target_sql: str) -> str:
+    """The condition that a source column's value is the target column's, by the target's own
+    collation and so that its index can be used.
+
+    Without naming one, two columns of different collations cannot be compared at all.
+    """
+    value = as_new(pair, source_sql)
+    target = pair.target
+    if target.collation and target.collation != pair.source.collation:
+        value = f"{value} COLLATE {target.collation}"
+    return f"{target_sql} = {value}"
+
+
+def equals_old(pair: ColumnPair, source_sql: str, target_sql: str) -> str:
+    """The same condition by the source's collation, so that the source's index can be used."""
+    return equals_new(ColumnPair(pair.target, pair.source), target_sql, source_sql)
 
 
 def _cast(target: Column, value: str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 
+from migrations_app.engine import casting
 from migrations_app.engine.abort import Abort
 from migrations_app.engine.chunker import Chunk, Chunker
 from migrations_app.engine.crew import Crew
@@ -123,8 +124,8 @@ class Copier:
         work = self._work
         source, shadow = work.mapping.source_key, work.mapping.shadow_key
         matches = " AND ".join(
-            f"s.{quote(new)} = t.{quote(old)}"
-            for old, new in zip(source.names, shadow.names, strict=True)
+            casting.equals_new(pair, f"t.{quote(pair.source.name)}", f"s.{quote(pair.target.name)}")
+            for pair in casting.key_pairs(work.mapping)
         )
         selected = ", ".join(
             column.select_expression(f"t.{quote(column.name)}") for column in source.columns

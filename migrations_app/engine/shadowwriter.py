@@ -113,20 +113,19 @@ class ShadowWriter:
         ]
         if not pairs or index.functional or not keys:
             return []
-        matches = " AND ".join(
-            f"h.{quote(pair.target.name)} = {casting.as_new(pair, f'a.{quote(pair.source.name)}')}"
-            for pair in pairs
-        )
-        still = " AND ".join(
-            f"{casting.as_new(pair, f'b.{quote(pair.source.name)}')} = h.{quote(pair.target.name)}"
-            for pair in pairs
+        matches, still = (
+            " AND ".join(
+                casting.equals_new(
+                    pair, f"{alias}.{quote(pair.source.name)}", f"h.{quote(pair.target.name)}"
+                )
+                for pair in pairs
+            )
+            for alias in ("a", "b")
         )
         width = len(mapping.source_key.columns)
         same_row = " AND ".join(
-            f"b.{quote(source)} = h.{quote(shadow)}"
-            for source, shadow in zip(
-                mapping.source_key.names, mapping.shadow_key.names, strict=True
-            )
+            casting.equals_old(pair, f"b.{quote(pair.source.name)}", f"h.{quote(pair.target.name)}")
+            for pair in casting.key_pairs(mapping)
         )
         other = " OR ".join(
             f"b.{quote(name)} <> a.{quote(name)}" for name in mapping.source_key.names
