@@ -7,7 +7,10 @@ import queue
 from collections.abc import Callable
 from typing import TypeVar
 
+import MySQLdb
+
 from migrations_app.engine.abort import Abort
+from migrations_app.engine.errors import EngineError
 
 T = TypeVar("T")
 
@@ -30,6 +33,10 @@ class MainThread:
         def serve() -> None:
             try:
                 answer.set_result(call())
+            except (EngineError, MySQLdb.Error) as error:
+                # The engine's own trouble (a checkpoint that could not be written) is for who
+                # asked; raised here as well, it would pass for the observer's.
+                answer.set_exception(error)
             except BaseException as error:
                 answer.set_exception(error)
                 raise
