@@ -41,6 +41,10 @@ KEYS = {
         "k VARCHAR(20) CHARACTER SET utf8mb3", "PRIMARY KEY (k)",
         "CONCAT(IF(n.id % 2, 'é', 'E'), n.id)",
     ),
+    "text in a rare character set": (
+        "k VARCHAR(20) CHARACTER SET macroman", "PRIMARY KEY (k)",
+        "CONCAT(IF(n.id % 2, 'é', 'E'), n.id)",
+    ),
     "enum first": (
         "k ENUM('z','m','a'), l INT", "PRIMARY KEY (k, l)", "n.id % 3 + 1, n.id",
     ),
