@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Callable
 
 import MySQLdb
@@ -28,8 +29,10 @@ from migrations_app.engine.resume import CheckpointUnusableError, Found, Swapped
 from migrations_app.engine.server import ServerFacts
 from migrations_app.engine.session import Session, Sessions
 from migrations_app.engine.statement import Change, Statement
-from migrations_app.engine.table import Table, load_table
+from migrations_app.engine.table import Table, load_table, show_create_table
 from migrations_app.engine.tablerun import TablePlan
+
+_COUNTER = re.compile(r" AUTO_INCREMENT=\d+")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -90,9 +93,27 @@ class Beginning:
         if self.options.fresh:
             return None
         with self.sessions.opened("setup") as session:
+            self._refuse_strangers(session)
             return resume.look(
                 session, self.change, sources, self.options, self.checkpoints, use_gtid=use_gtid
             )
+
+    def _refuse_strangers(self, session: Session) -> None:
+        """A filled table with the shadow table's name and no checkpoint table beside it may be
+        anybody's: another tool uses the same names."""
+        first = self.change.first.names
+        if load_table(session, first.schema, first.checkpoint) is not None:
+            return
+        for names in self.change.all_names:
+            table = load_table(session, names.schema, names.shadow)
+            if table is None or load_table(session, names.schema, names.checkpoint) is not None:
+                continue
+            if session.query(f"SELECT 1 FROM {names.shadow_sql} LIMIT 1"):
+                raise RefusedError(
+                    f"There is a table {names.shadow} with rows in it, and nothing says that a run "
+                    f"of ours made it. The copy needs that name: rename it, or drop it if nobody "
+                    f"needs it. Nothing was touched."
+                )
 
     def keep_deferred(self, found: Found) -> None:
         """A cut-over may be deferred only now, by a later run than the one that began. A sentinel
@@ -168,12 +189,15 @@ class Beginning:
             )
         )
 
-    def afresh(self, sources: tuple[Table, ...]) -> Plan | Method:
+    def afresh(self, facts: ServerFacts) -> Plan | Method:
         """Clean up, let the server try by itself, else make the shadow tables.
 
-        Returns the method when the server has made the change.
+        Returns the method when the server has made the change. Raises TransientError when
+        somebody changed a table meanwhile: the stream only shows what comes after its position.
         """
         with self.sessions.opened("setup") as session:
+            definitions = self._definitions(session)
+            sources = preflight.check(session, self.change, facts)
             for names in self.change.all_names:
                 if load_table(session, names.schema, names.old) is not None:
                     raise RefusedError(
@@ -196,12 +220,25 @@ class Beginning:
                 if direct_for and direct.in_place(session, direct_for, mappings[0], self.abort):
                     self._drop_all(session)
                     return Method.INPLACE
-                return self._plan(session, mappings)
+                plan = self._plan(session, mappings)
+                preflight.check(session, self.change, facts)
+                if self._definitions(session) != definitions:
+                    raise TransientError(
+                        f"Somebody changed the definition of {self.change.tables} while the run "
+                        f"was being prepared. Nothing was copied; run it again."
+                    )
+                return plan
             except BaseException:
                 # A shadow table without a checkpoint is worth nothing.
                 with contextlib.suppress(MySQLdb.Error, ServerLostError):
                     self._drop_all(session)
                 raise
+
+    def _definitions(self, session: Session) -> list[str]:
+        return [
+            _COUNTER.sub("", show_create_table(session, names.source_sql))
+            for names in self.change.all_names
+        ]
 
     def _drop_all(self, session: Session) -> None:
         for names in self.change.all_names:

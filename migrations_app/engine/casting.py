@@ -80,6 +80,9 @@ def _cast(target: Column, value: str) -> str:
         return f"TRIM(TRAILING ' ' FROM CONVERT({value} USING {target.charset}))"
     if kind in _TEXTS or kind in _CHOICES:
         return f"CONVERT({value} USING {target.charset})"
+    if kind == "date":
+        # Stored, a moment is rounded to the second first; CAST would cut it off.
+        return f"CAST(CAST({value} AS DATETIME) AS DATE)"
     type_name = _type_to_cast_to(target)
     return f"CAST({value} AS {type_name})" if type_name else value
 
@@ -135,12 +138,14 @@ def row_fingerprint(values: list[str]) -> str:
     """A number of a row, given its values' expressions (see ``comparable_text``).
 
     CRC32 is linear: swapping two values between rows of the same length leaves the XOR of all
-    rows' CRCs as it was. Taking the CRC of the CRC's decimal digits breaks that.
+    rows' CRCs as it was. Taking the CRC of the CRCs' decimal digits breaks that.
     """
-    texts = ", ".join(f"COALESCE({value}, '')" for value in values)
+    texts = [f"COALESCE({value}, '')" for value in values]
     nulls = ", ".join(f"ISNULL({value})" for value in values)
-    # The separator is a byte that no UTF-8 text holds.
-    return f"CRC32(CRC32(CONCAT_WS(0xFF, {texts}, CONCAT({nulls}))))"
+    # Text by text, since a whole row may be longer than max_allowed_packet, of which the server
+    # makes NULL: equal to any other.
+    crcs = ", ".join(f"CRC32({text})" for text in texts)
+    return f"CRC32(CONCAT_WS(',', {crcs}, CONCAT({nulls})))"
 
 
 def source_values(pairs: tuple[ColumnPair, ...], qualifier: str = "") -> list[str]:

@@ -131,6 +131,17 @@ class CheckpointTable:
             lock.check(session)
         return _row(session.query_dicts(f"SELECT * FROM {self._sql} WHERE id = {new_id}")[0])
 
+    def mark_swapped(self, session: Session) -> None:
+        """Note in the newest row that the tables were swapped; only tidying up is left to do."""
+        try:
+            session.query(
+                f"UPDATE {self._sql} SET phase = '{Phase.COMPLETED.value}' "
+                f"WHERE phase <> '{_MARKER_PHASE}' ORDER BY id DESC LIMIT 1"
+            )
+        except MySQLdb.Error as error:
+            if error_code(error) != ER_NO_SUCH_TABLE:
+                raise
+
     def save_late(
         self, session: Session, unsaved: Unsaved, lock: TableLock
     ) -> CheckpointRow | None:

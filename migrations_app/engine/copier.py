@@ -100,6 +100,10 @@ class Copier:
         where = work.mapping.source_key.where(chunk.lower, chunk.upper)
         began = time.monotonic()
         with session.transaction():
+            if not work.mapping.keys.unique:
+                # No key keeps a chunk that is copied again from doubling its rows.
+                shadow = work.mapping.shadow_key.where(chunk.lower, chunk.upper)
+                session.execute(f"DELETE FROM {work.names.shadow_sql} WHERE {shadow}")
             session.execute(self._insert + where)
             info = session.statement_info
             secs = time.monotonic() - began
@@ -136,13 +140,14 @@ class Copier:
     def _refuse_warnings(self, session: Session, chunk: Chunk, info: StatementInfo) -> None:
         """Any warning about a value but a duplicate key means that it did not fit: name it and
         stop."""
-        deprecations = 0
-        for _level, code, message in session.warnings():
-            if code in _DEPRECATIONS:
-                deprecations += 1
+        remarks = 0
+        for level, code, message in session.warnings():
+            # A note: rounded, as a native ALTER does without asking.
+            if code in _DEPRECATIONS or level == "Note":
+                remarks += 1
             elif code != ER_DUP_ENTRY:
                 raise self._does_not_fit(session, chunk, code, message)
-        if info.warnings > info.duplicates + deprecations:
+        if info.warnings > info.duplicates + remarks:
             raise self._does_not_fit(session, chunk, 0, "the server does not say which value")
 
     def _does_not_fit(

@@ -79,8 +79,11 @@ class CutOver:
                     deltas = self._attempt(session, self._lock_wait_secs(attempt))
                     return Swap(self._stall_secs, attempt, deltas)
                 except (MySQLdb.Error, TransientError) as error:
-                    if session.lost and self.already_swapped():
-                        return Swap(self._stall_secs, attempt, 0)
+                    if session.lost:
+                        if self.already_swapped():
+                            return Swap(self._stall_secs, attempt, 0)
+                        # A rename that may have come meanwhile is not ours.
+                        self._run.feed.expect_no_ddl()
                     self._run.abort.check()
                     if isinstance(error, MySQLdb.Error) and not is_contention(error):
                         raise

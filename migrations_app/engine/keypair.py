@@ -46,7 +46,7 @@ def order_in_shadow(source: Column, target: Column) -> KeyOrder | None:
 
 def _keeps_values(source: Column, target: Column) -> bool:
     old, new = source.data_type, target.data_type
-    if old in INTEGER_TYPES and new in INTEGER_TYPES:
+    if (old in INTEGER_TYPES or old == "year") and new in INTEGER_TYPES:
         return True
     if (old in INTEGER_TYPES or old == "decimal") and new == "decimal":
         return _number(target, "NUMERIC_SCALE") >= _number(source, "NUMERIC_SCALE")
@@ -91,12 +91,16 @@ class KeyPair:
         """Whether Python orders keys as both tables do (rule 4)."""
         return self.same_order and self.source.comparable
 
-    def shadow_select_list(self, qualifier: str = "") -> str:
+    def shadow_expressions(self, qualifier: str = "") -> list[str]:
         """Expressions on the shadow table whose row the source key parses to the source's key."""
-        return ", ".join(
+        return [
             key.select_expression(_as_old(pair, qualifier + quote(pair.target.name)))
             for key, pair in zip(self.source.columns, self.columns, strict=True)
-        )
+        ]
+
+    def shadow_select_list(self, qualifier: str = "") -> str:
+        """The same as a list for SELECT."""
+        return ", ".join(self.shadow_expressions(qualifier))
 
     def shadow_in_list(self, keys: Collection[Key]) -> str:
         """Whether a row of the shadow table has one of these keys of the source.

@@ -7,7 +7,7 @@ import dataclasses
 from migrations_app.engine import keys
 from migrations_app.engine.errors import RefusedError
 from migrations_app.engine.keypair import KeyOrder, KeyPair, order_in_shadow
-from migrations_app.engine.keys import KeyColumn
+from migrations_app.engine.keys import INTEGER_TYPES, KeyColumn
 from migrations_app.engine.names import quote
 from migrations_app.engine.statement import Statement
 from migrations_app.engine.table import Column, ColumnPair, Index, Table
@@ -39,11 +39,41 @@ class Mapping:
 
     @property
     def source_columns(self) -> str:
-        return ", ".join(quote(pair.source.name) for pair in self.pairs)
+        """What is selected for ``shadow_columns``."""
+        copied = [quote(pair.source.name) for pair in self.pairs]
+        return ", ".join(copied + [value for _, value in self.filled])
 
     @property
     def shadow_columns(self) -> str:
-        return ", ".join(quote(pair.target.name) for pair in self.pairs)
+        copied = [quote(pair.target.name) for pair in self.pairs]
+        return ", ".join(copied + [quote(name) for name, _ in self.filled])
+
+    @property
+    def filled(self) -> list[tuple[str, str]]:
+        """New columns without a default that hold no NULL, and what ALTER TABLE fills them with;
+        INSERT would refuse to leave them out."""
+        taken = {pair.target.name for pair in self.pairs}
+        return [
+            (column.name, value)
+            for column in self.shadow.columns
+            if column.name not in taken and (value := _filled_with(column))
+        ]
+
+
+def _filled_with(column: Column) -> str:
+    """The implicit default of a column that needs one, as SQL; "" when it needs none."""
+    extra = str(column.facts["EXTRA"]).lower()
+    if column.nullable or column.generated or "auto_increment" in extra:
+        return ""
+    if column.facts["COLUMN_DEFAULT"] is not None or "default_generated" in extra:
+        return ""
+    kind = column.data_type
+    if kind in INTEGER_TYPES or kind in ("decimal", "float", "double", "bit", "year", "time"):
+        return "0"
+    if kind == "enum":
+        return "1"
+    texts = ("char", "varchar", "text", "binary", "varbinary", "blob", "set")
+    return "''" if kind.endswith(texts) else ""
 
 
 def map_tables(statement: Statement, source: Table, shadow: Table) -> Mapping:
@@ -117,6 +147,10 @@ def _shared_key(source: Table, shadow: Table, new_names: dict[str, str]) -> KeyP
             continue
         candidate, unique, in_sequence = found
         orders = [order_in_shadow(pair.source, pair.target) for pair in pairs]
+        same_order = in_sequence and KeyOrder.OTHER not in orders
+        if not unique and not same_order and None not in orders:
+            # Neither would a row stop its own second copy, nor a range find it.
+            continue
         if None in orders:
             changed += [
                 f"{pair.source.name} ({pair.source.column_type} → {pair.target.column_type})"
@@ -131,7 +165,7 @@ def _shared_key(source: Table, shadow: Table, new_names: dict[str, str]) -> KeyP
             own=TableKey(candidate.name, _own_columns(candidate, pairs)),
             columns=tuple(pairs),
             unique=unique,
-            same_order=in_sequence and KeyOrder.OTHER not in orders,
+            same_order=same_order,
         )
     raise RefusedError(_changed_key_reason(source, changed) if changed else no_key_reason(source))
 
@@ -210,6 +244,10 @@ def _new_unique(source: Table, shadow: Table, new_names: dict[str, str]) -> tupl
     for index in shadow.indexes:
         columns = frozenset(name.lower() for name in index.columns)
         known = any(key <= columns for key in vouched) and columns <= unchanged
-        if index.unique and (index.functional or index.prefixed or not known):
+        # What a generated column holds may have changed without its type.
+        computed = any(
+            column.generated for column in shadow.columns if column.name.lower() in columns
+        )
+        if index.unique and (index.functional or index.prefixed or computed or not known):
             fresh.append(index)
     return tuple(fresh)

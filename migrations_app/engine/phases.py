@@ -172,7 +172,7 @@ class Phases:
                 return self._open(beginning, beginning.resumed_plan(found), facts, found)
         except CheckpointUnusableError as why:
             beginning.cannot_resume(why)
-        begun = beginning.afresh(sources)
+        begun = beginning.afresh(facts)
         if isinstance(begun, Method):
             return begun
         return self._open(beginning, begun, facts, None)

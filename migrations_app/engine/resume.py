@@ -16,7 +16,7 @@ from migrations_app.engine.binlog import Position, why_unavailable
 from migrations_app.engine.checkpoint import ENGINE_VERSION, CheckpointTable, states_of
 from migrations_app.engine.checksum import Watermarks
 from migrations_app.engine.errors import EngineError, RefusedError, TransientError
-from migrations_app.engine.observer import CheckpointRow
+from migrations_app.engine.observer import CheckpointRow, Phase
 from migrations_app.engine.options import Options
 from migrations_app.engine.session import ER_BAD_FIELD, Session, error_code, server_text
 from migrations_app.engine.statement import Change, parse_change
@@ -90,7 +90,10 @@ def look(
         raise CheckpointUnusableError(
             f"the shadow table {shadows[0]} exists, but there is no checkpoint for it"
         )
-    if not shadows and row.cutover_intent and _old_tables_exist(session, change):
+    if not shadows and (
+        row.phase == Phase.COMPLETED or (row.cutover_intent and _old_tables_exist(session, change))
+    ):
+        _check_same_change(row, change)
         return Swapped(row)
     for names in change.all_names:
         if names.shadow not in shadows:
@@ -139,15 +142,19 @@ def _check_fit(row: CheckpointRow, age_secs: float, change: Change, options: Opt
             f"checkpoint {row.id} is of the table {row.table_name}, not of {change.first.table}",
             row,
         )
-    if not _same_change(row.statement, change):
-        raise CheckpointUnusableError(
-            f"checkpoint {row.id} belongs to another statement: {row.statement}", row
-        )
+    _check_same_change(row, change)
     if age_secs > options.checkpoint_max_age_secs:
         raise CheckpointUnusableError(
             f"checkpoint {row.id} is {age_secs / 3600:.1f} hours old, above the limit of "
             f"{options.checkpoint_max_age_secs / 3600:.1f} hours",
             row,
+        )
+
+
+def _check_same_change(row: CheckpointRow, change: Change) -> None:
+    if not _same_change(row.statement, change):
+        raise CheckpointUnusableError(
+            f"checkpoint {row.id} belongs to another statement: {row.statement}", row
         )
 
 

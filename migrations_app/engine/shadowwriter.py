@@ -9,26 +9,32 @@ is stale, because at one moment the source cannot hold a value twice, and its ow
 be applied and brings it back. This holds only while batches read and write one after the other: a
 second batch that read earlier and writes later could remove a row that is *not* stale. So where
 the shadow table has a unique index besides its key, batches are written one at a time.
+
+It does not hold at all for a unique index that the source has not (or with other values): there
+two rows may really have one value, and REPLACE would drop one of them in silence. Such a table is
+written by DELETE and plain INSERT. When that finds a duplicate, the rows in the way are asked for,
+and read again together with the batch in one statement, which sees one moment of the source: either
+they have let the value go by then, or the data really has it twice, and the run ends.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 
 import MySQLdb
 
-from migrations_app.engine import casting
 from migrations_app.engine.deltas import Deltas
 from migrations_app.engine.errors import DataDoesNotFitError
-from migrations_app.engine.keys import Key
+from migrations_app.engine.keys import Key, KeyColumn
 from migrations_app.engine.names import quote
-from migrations_app.engine.session import Session, server_text
-from migrations_app.engine.table import Index
+from migrations_app.engine.session import ER_DUP_ENTRY, Session, error_code, server_text
 from migrations_app.engine.work import Work
 
 _DUPLICATES_NAMED = 5
+_CONFLICTS = "@spirit_conflicts"
 
 
 class ShadowWriter:
@@ -53,9 +59,12 @@ class ShadowWriter:
 
     def write(self, session: Session, deltas: Deltas) -> None:
         """Bring the rows of these keys up to date. The caller has waited for visibility and
-        repeats the call on contention."""
+        repeats the call on contention. Raises DataDoesNotFitError."""
         with self._turn(), session.transaction():
-            self._write(session, deltas)
+            if self._work.mapping.new_unique:
+                self._insert_checked(session, set(deltas))
+            else:
+                self._replace(session, deltas)
             self._work.lock.check(session)
 
     @contextlib.contextmanager
@@ -66,14 +75,12 @@ class ShadowWriter:
         with self._one_at_a_time:
             yield
 
-    def _write(self, session: Session, deltas: Deltas) -> None:
+    def _replace(self, session: Session, deltas: Deltas) -> None:
         # Where the shadow table's key is not unique, REPLACE would leave the row's old copy.
         every = not self._work.mapping.keys.unique
         deleted = [key for key, was_delete in deltas.items() if was_delete or every]
         if deleted:
             self.remove(session, deleted)
-        if self._work.mapping.new_unique:
-            self.refuse_real_duplicates(session, deltas)
         session.execute(f"REPLACE {self._rows}{self._work.mapping.source_key.in_list(deltas)}")
 
     def remove(self, session: Session, keys: Collection[Key]) -> None:
@@ -94,69 +101,81 @@ class ShadowWriter:
                 f"{self._work.names.table} is as it was."
             ) from error
 
-    def refuse_real_duplicates(self, session: Session, keys: Collection[Key]) -> None:
-        """Raise DataDoesNotFitError when rows of these keys share the value of a new unique index
-        with another row of the source, at this moment."""
-        for index in self._work.mapping.new_unique:
-            holders = self._holders(session, index, list(keys))
-            if holders:
-                self._raise_duplicate(index, holders)
+    # -- unique indexes that the source does not vouch for
 
-    def _holders(
-        self, session: Session, index: Index, keys: Sequence[Key]
-    ) -> list[tuple[Key, Key, str]]:
-        """(key, key of the other row, value) for real duplicates of ``keys``."""
-        mapping, names = self._work.mapping, self._work.names
-        pairs = [
-            pair
-            for name in index.columns
-            for pair in mapping.pairs
-            if pair.target.name.lower() == name.lower()
-        ]
-        if not pairs or index.functional or not keys:
-            return []
-        matches = " AND ".join(
-            f"h.{quote(pair.target.name)} = "
-            f"{casting.as_stored(pair, f'a.{quote(pair.source.name)}')}"
-            for pair in pairs
-        )
-        still = " AND ".join(
-            f"{casting.as_stored(pair, f'b.{quote(pair.source.name)}')} = "
-            f"h.{quote(pair.target.name)}"
-            for pair in pairs
-        )
-        width = len(mapping.source_key.columns)
-        same_row = mapping.keys.find_in_source("b", "h")
-        other = " OR ".join(
-            f"b.{quote(name)} <> a.{quote(name)}" for name in mapping.source_key.names
-        )
-        key_of = [
-            ", ".join(
-                column.select_expression(f"{alias}.{quote(column.name)}")
-                for column in mapping.source_key.columns
+    def _insert_checked(self, session: Session, keys: set[Key]) -> None:
+        """Delete and insert these rows, and with them every row that is in their way."""
+        insert = f"INSERT {self._rows}"
+        while True:
+            self.remove(session, keys)
+            condition = self._work.mapping.source_key.in_list(keys)
+            session.query("SAVEPOINT rows_removed")
+            try:
+                session.execute(insert + condition)
+                return
+            except MySQLdb.IntegrityError as error:
+                if error_code(error) != ER_DUP_ENTRY:
+                    raise self._does_not_fit(error) from error
+                session.query("ROLLBACK TO SAVEPOINT rows_removed")
+                pairs = self._conflicts(session, insert + condition)
+                session.query("ROLLBACK TO SAVEPOINT rows_removed")
+                in_the_way = {held_by for held_by, _ in pairs} - keys
+                # A conflict that is gone by now has let the value go: try again.
+                if pairs and not in_the_way:
+                    raise self._duplicates(error, pairs) from error
+                keys |= in_the_way
+
+    def _conflicts(self, session: Session, insert: str) -> list[tuple[Key, Key]]:
+        """(key of the row that holds a unique value, key of the row that wants it) for the first
+        conflict of each row. Told by the server itself, whatever the index consists of."""
+        keys, names = self._work.mapping.keys, self._work.names
+        held_by = [
+            _as_text(column, expression)
+            for column, expression in zip(
+                keys.source.columns, keys.shadow_expressions(f"{names.shadow_sql}."), strict=True
             )
-            for alias in ("a", "b")
         ]
-        value = f"CONCAT_WS(', ', {', '.join(f'h.{quote(pair.target.name)}' for pair in pairs)})"
-        rows = session.query(
-            f"SELECT {key_of[0]}, {key_of[1]}, {value} FROM {names.source_sql} a "
-            f"JOIN {names.shadow_sql} h ON {matches} "
-            f"JOIN {names.source_sql} b ON {same_row} "
-            f"WHERE {mapping.source_key.in_list(keys, 'a.')} AND ({other}) AND {still} "
-            f"LIMIT {_DUPLICATES_NAMED}"
+        wanted_by = [
+            _as_text(column, column.select_expression(f"{names.source_sql}.{quote(column.name)}"))
+            for column in keys.source.columns
+        ]
+        first = f"{names.shadow_sql}.{quote(keys.shadow.names[0])}"
+        noted = (
+            f"{_CONFLICTS} := JSON_ARRAY_APPEND({_CONFLICTS}, '$', JSON_ARRAY("
+            f"JSON_ARRAY({', '.join(held_by)}), JSON_ARRAY({', '.join(wanted_by)})))"
         )
-        parse = mapping.source_key.parse
-        return [(parse(row), parse(row[width:]), str(row[2 * width])) for row in rows]
+        session.query(f"SET {_CONFLICTS} = JSON_ARRAY()")
+        session.execute(
+            f"{insert} ON DUPLICATE KEY UPDATE {quote(keys.shadow.names[0])} = "
+            f"IF(JSON_LENGTH({noted}) > 0, {first}, {first})"
+        )
+        found = json.loads(session.query_one(f"SELECT {_CONFLICTS}")[0])
+        session.query(f"SET {_CONFLICTS} = NULL")
+        parse = keys.source.from_texts
+        return [(parse(held), parse(wanted)) for held, wanted in found]
 
-    def _raise_duplicate(self, index: Index, holders: list[tuple[Key, Key, str]]) -> None:
+    def _duplicates(self, error: Exception, pairs: list[tuple[Key, Key]]) -> DataDoesNotFitError:
         describe = self._work.mapping.source_key.describe
         examples = "; ".join(
-            f"{describe(one)} and {describe(other)} both hold {value!r}"
-            for one, other, value in holders
+            f"{describe(wanted)} and {describe(held)} would be the same in it"
+            for held, wanted in pairs[:_DUPLICATES_NAMED]
         )
-        raise DataDoesNotFitError(
-            f"The new unique index {index.name!r} cannot hold the data: {examples}. Make the "
-            f"values different (or leave the index out) and submit the change again. "
-            f"{self._work.names.table} is as it was.",
-            {"index": index.name, "keys": [describe(one) for one, _, _ in holders]},
+        return DataDoesNotFitError(
+            f"A new unique index cannot hold the data of {self._work.names.table}: {examples} "
+            f"({server_text(error)}). Make the values different (or leave the index out) and "
+            f"submit the change again. {self._work.names.table} is as it was.",
+            {"keys": [describe(wanted) for _, wanted in pairs[:_DUPLICATES_NAMED]]},
         )
+
+    def _does_not_fit(self, error: Exception) -> DataDoesNotFitError:
+        return DataDoesNotFitError(
+            f"A row of {self._work.names.table} does not fit its new shape: {server_text(error)}. "
+            f"Correct the row or the statement. {self._work.names.table} is as it was."
+        )
+
+
+def _as_text(column: KeyColumn, expression: str) -> str:
+    """A key column's expression as the text that ``KeyColumn.from_text`` reads."""
+    if column.octet_length:
+        return f"HEX({expression})"
+    return f"CAST({expression} AS CHAR CHARACTER SET utf8mb4)"

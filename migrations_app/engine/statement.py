@@ -28,11 +28,13 @@ _USAGE = "Write ALTER TABLE (or CREATE INDEX, DROP INDEX)."
 class Clause:
     """One comma-separated part of an ALTER TABLE, comments left out.
 
-    words: its first words in upper case, identifiers as ``""``, enough to tell what it does.
+    words: its first words in upper case, identifiers as ``""``, enough to tell what it does;
+    all_words: every word that is no quoted name or text.
     """
 
     sql: str
     words: tuple[str, ...]
+    all_words: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -213,13 +215,19 @@ def _refuse_what_cannot_be_swapped_together(statements: Sequence[Statement]) -> 
             f"of one schema can be swapped together; submit one change for each."
         )
     seen: set[str] = set()
-    for table in (statement.table.lower() for statement in statements):
-        if table in seen:
+    for names in (statement.names for statement in statements):
+        if names.table in seen:
             raise RefusedError(
-                f"Two of the statements are on the table {table!r}. Write them as one ALTER TABLE "
-                f"with all clauses, so that its rows are copied once."
+                f"Two of the statements are on the table {names.table!r}. Write them as one ALTER "
+                f"TABLE with all clauses, so that its rows are copied once."
             )
-        seen.add(table)
+        seen.add(names.table)
+        for other in (statement.table for statement in statements):
+            if other in (names.shadow, names.old, names.checkpoint):
+                raise RefusedError(
+                    f"The table {other!r} has a name that the change of {names.table!r} needs for "
+                    f"itself. Rename it, or submit its change by itself."
+                )
 
 
 def parse_statement(sql: str, default_schema: str) -> Statement:
@@ -274,7 +282,11 @@ def _statement(sql: str, normalized: str, names: TableNames, clauses_sql: str) -
     alter = f"ALTER TABLE t {clauses_sql}"
     groups = _split_at_commas(_tokenize(alter)[3:])
     clauses = tuple(
-        Clause(_source(alter, group), tuple(_word(token) for token in group[:6]))
+        Clause(
+            _source(alter, group),
+            tuple(_word(token) for token in group[:6]),
+            frozenset(map(_word, group)),
+        )
         for group in groups
     )
     problems = [problem for clause in clauses if (problem := _refusal(clause))]
@@ -342,7 +354,7 @@ def _refusal(clause: Clause) -> str:
         case "DISCARD" | "IMPORT" | "EXCHANGE" | "ENABLE" | "DISABLE" | "TRUNCATE":
             return f"{clause.sql!r} is not a change of shape that can be made online by a copy."
         case _:
-            if "FOREIGN" in words[:4]:
+            if "FOREIGN" in clause.all_words or "REFERENCES" in clause.all_words:
                 return (
                     f"{clause.sql!r}: foreign keys cannot be carried through the swap of two "
                     f"tables. Leave the clause out."

@@ -16,6 +16,8 @@ def tidy(session: Session, change: Change, checkpoints: CheckpointTable, options
     """Drop what is not needed any more; returns what was kept, in words."""
     kept = ""
     try:
+        # A successor that finds neither shadow nor old table must know that all is done.
+        checkpoints.mark_swapped(session)
         if options.skip_drop:
             old = ", ".join(names.old for names in change.all_names)
             kept = f"What was there before is kept as {old}."
