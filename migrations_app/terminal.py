@@ -97,7 +97,7 @@ class BarObserver:
         self._console = console or Console(stderr=True)
         self._bars = Bars(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=20),
             TaskProgressColumn(),
             TextColumn("{task.fields[details]}"),
             TimeElapsedColumn(),
@@ -115,7 +115,11 @@ class BarObserver:
 
     def phase_changed(self, phase: Phase) -> None:
         words = _PHASE_WORDS[phase]
-        self._bars.reset(self._bar, description=words, details="")
+        if phase in _FINAL_PHASES:
+            # How far it was stays to be seen.
+            self._bars.update(self._bar, description=words, details="")
+        else:
+            self._bars.reset(self._bar, description=words, details="")
         if not self._console.is_terminal and phase not in _FINAL_PHASES:
             self._say(words)
 
@@ -154,9 +158,11 @@ def _details(progress: Progress) -> str:
         rows = progress.rows_copied
         if progress.phase is Phase.CHECKSUM:
             rows = progress.rows_checked
-        parts.append(f"{rows:,} of about {progress.rows_total:,} rows")
-        parts.append(f"{progress.rows_per_sec:,.0f}/s")
-        parts.append(f"{eta_words(progress.eta_secs)} left")
+        parts.append(f"{rows:,}/{progress.rows_total:,}")
+        if progress.rows_per_sec >= 1:
+            parts.append(f"{progress.rows_per_sec:,.0f}/s")
+        left = " left" if progress.eta_secs is not None else ""
+        parts.append(f"{eta_words(progress.eta_secs)}{left}")
     if progress.deltas_waiting:
         parts.append(f"{progress.deltas_waiting:,} changes waiting")
     if progress.throttled:

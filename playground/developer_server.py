@@ -115,7 +115,8 @@ def serve(files: Files, *, gtid: bool, port: int | None) -> int:
 def start(files: Files, *, gtid: bool, port: int | None) -> int:
     """Start the owner in the background and wait until the server answers."""
     if state := files.read_state():
-        print(f"It runs already: {state['dsn']}")
+        print("It runs already.", file=sys.stderr)
+        print(state["dsn"])
         return 0
     command = [sys.executable, "-m", "playground.developer_server", "serve"]
     command += ["--folder", str(files.parent)]

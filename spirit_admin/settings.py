@@ -20,9 +20,11 @@ VAR_DIR.mkdir(parents=True, exist_ok=True)
 
 DEBUG = env.bool("DEBUG", default=False)
 _MAY_MAKE_KEYS = DEBUG or env.bool("GENERATE_KEYS", default=False)
+# The commands that only use the engine (see manage.py) sign and decrypt nothing: any keys will do.
+_NO_KEYS_NEEDED = env.bool("SPIRIT_ENGINE_ONLY", default=False)
 SECRET_KEY = kept_key(
     "SECRET_KEY",
-    env.str("SECRET_KEY", default=""),
+    env.str("SECRET_KEY", default=random_secret_key() if _NO_KEYS_NEEDED else ""),
     VAR_DIR / "secret_key",
     random_secret_key,
     may_make=_MAY_MAKE_KEYS,
@@ -31,7 +33,7 @@ SECRET_KEY = kept_key(
 FIELD_ENCRYPTION_KEYS: list[str] = env.list("FIELD_ENCRYPTION_KEYS", default=[]) or [
     kept_key(
         "FIELD_ENCRYPTION_KEYS",
-        "",
+        random_encryption_key() if _NO_KEYS_NEEDED else "",
         VAR_DIR / "field_encryption_key",
         random_encryption_key,
         may_make=_MAY_MAKE_KEYS,

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from migrations_app.engine import DeferIndexes, EngineError, RefusedError, TransientError
+from migrations_app.engine import DeferIndexes, Dsn, EngineError, RefusedError, TransientError
 from migrations_app.engine.lint import LintLevel, parse_levels
 
 DSN_VARIABLE = "SPIRIT_DSN"
@@ -63,6 +63,16 @@ def add_defer_indexes(parser: argparse.ArgumentParser) -> None:
         default=DeferIndexes.AUTO.value,
         help="build secondary indexes after the copy (default: auto)",
     )  # fmt: skip
+
+
+def dsn_of(arguments: Mapping[str, Any]) -> Dsn:
+    """Raises RefusedError, in words for the person at the terminal."""
+    if not arguments["dsn"]:
+        raise RefusedError(
+            f"No server was named. Set {DSN_VARIABLE} in the environment, or give --dsn: "
+            f"mysql://user:password@host:3306/schema."
+        )
+    return Dsn.parse(arguments["dsn"])
 
 
 def levels_of(arguments: Mapping[str, Any]) -> dict[str, LintLevel]:

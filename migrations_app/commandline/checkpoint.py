@@ -18,8 +18,9 @@ from migrations_app.commandline.arguments import (
     add_strict,
     code_of,
     complain,
+    dsn_of,
 )
-from migrations_app.engine import Change, Dsn, EngineError, Options, parse_change
+from migrations_app.engine import Change, EngineError, Options, parse_change
 from migrations_app.engine.saved import NextKind, Saved, look_up
 
 RESUMABLE, NOT_RESUMABLE, NOTHING = 0, 1, 3
@@ -54,7 +55,7 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: dict[str, Any]) -> int:
     try:
-        dsn = Dsn.parse(arguments["dsn"])
+        dsn = dsn_of(arguments)
         of: Change | str = arguments["table"] or ""
         if arguments["statement"] is not None:
             of = parse_change(arguments["statement"], dsn.database)

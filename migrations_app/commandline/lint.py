@@ -18,6 +18,7 @@ from migrations_app.commandline.arguments import (
     add_statement,
     code_of,
     complain,
+    dsn_of,
     levels_of,
 )
 from migrations_app.engine import Dsn, EngineError, RefusedError, parse_change
@@ -45,7 +46,7 @@ def add_to(commands: Any) -> None:
 def run(arguments: dict[str, Any]) -> int:
     try:
         levels = levels_of(arguments)
-        dsn = Dsn.parse(arguments["dsn"])
+        dsn = dsn_of(arguments)
         by_table = _find(dsn, arguments["statement"], levels)
     except EngineError as error:
         if not arguments["json"]:

@@ -22,6 +22,7 @@ from migrations_app.commandline.arguments import (
     add_statement,
     add_strict,
     complain,
+    dsn_of,
     positive,
     secs,
 )
@@ -44,8 +45,9 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "migrate",
         help="run one schema change until it is done",
-        description="Run one ALTER TABLE (CREATE INDEX, DROP INDEX) online. Interrupt it with "
-        "Ctrl-C: it writes a checkpoint, and the same command goes on from there.",
+        description="Run an ALTER TABLE (CREATE INDEX, DROP INDEX) online, or several with "
+        "semicolons between them, which are swapped in together. Interrupt it with Ctrl-C: it "
+        "writes a checkpoint, and the same command goes on from there.",
         epilog="Exit codes: 0 done; 1 failed; 2 bad usage or refused by a check; 3 stopped with a "
         "checkpoint; 4 strict mode refused; 5 transient, run it again.",
     )
@@ -112,7 +114,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
 def run(arguments: dict[str, Any]) -> int:
     observer = JsonObserver() if arguments["json"] else BarObserver()
     try:
-        dsn = Dsn.parse(arguments["dsn"])
+        dsn = dsn_of(arguments)
         options = _options(arguments)
     except EngineError as error:
         return complain(error)

@@ -20,11 +20,11 @@ from migrations_app.commandline.arguments import (
     add_strict,
     code_of,
     complain,
+    dsn_of,
     levels_of,
 )
 from migrations_app.engine import (
     DeferIndexes,
-    Dsn,
     EngineError,
     Method,
     Options,
@@ -81,7 +81,7 @@ def add_to(commands: Any) -> None:
 def run(arguments: dict[str, Any]) -> int:
     try:
         levels = levels_of(arguments)
-        dsn = Dsn.parse(arguments["dsn"])
+        dsn = dsn_of(arguments)
         try:
             change = parse_change(arguments["statement"], dsn.database)
         except RefusedError as error:

@@ -212,7 +212,7 @@ class Conductor:
     def _turn(self, stop: StopSignal) -> None:
         self._serve(_TICK_SECS)
         if stop.is_set():
-            self._abort.set(StoppedError("The run was stopped; a checkpoint was written."))
+            self._abort.set(StoppedError(self._phases.stopped_words()))
         if self._abort.is_set():
             self._interrupt()
         now = time.monotonic()

@@ -99,6 +99,18 @@ class Phases:
         self._last_saved = self.checkpoints.save(session, self._copy.snapshot(), self.lock)
         return self._last_saved
 
+    def stopped_words(self) -> str:
+        """What a stop at this moment leaves, for people."""
+        tables = self.change.tables
+        if not self.copying:
+            return f"The run was stopped before anything was copied; {tables} is as it was."
+        kept = [self.change.first.names.checkpoint, *(n.shadow for n in self.change.all_names)]
+        return (
+            f"The run was stopped; a checkpoint was written. {tables} is as it was, and what was "
+            f"copied is kept: run the same again to go on from there. To give it up, drop "
+            f"{', '.join(kept)}."
+        )
+
     def unsaved(self) -> Unsaved:
         """What a checkpoint that cannot be written would hold; when every thread has ended."""
         assert self._copy is not None

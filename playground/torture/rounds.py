@@ -177,7 +177,8 @@ class _Round:
         faults.end_stall(self.server)
 
     def _bury(self, wait_secs: float) -> None:
-        """End the zombies. Woken, they must end by themselves, as having lost their lock."""
+        """End the zombies. Woken, they must end by themselves: as having lost their table to the
+        successor, or, when that had ended before, by going on where it was."""
         while self._zombies:
             zombie = self._zombies.pop().attempt
             if wait_secs and zombie.suspended:
@@ -185,9 +186,7 @@ class _Round:
             in_time = bool(wait_secs) and zombie.wait(wait_secs)
             code = zombie.close()
             self._note(f"the zombie ended with exit code {code}: {zombie.message}")
-            # One that was suspended after its rename may say that all is done.
-            right = (0, 5) if "cut_over" in zombie.phases else (5,)
-            if wait_secs and not (in_time and code in right):
+            if wait_secs and not (in_time and code in (0, 5)):
                 self._learn(zombie)
                 raise RoundFailedError(
                     f"An engine that had lost its lock "
@@ -284,6 +283,9 @@ class _Round:
             self._may_be_strict = False
             return False
         if code == 5 and disturbed:
+            return self._was_swapped()
+        if code == 2 and FaultKind.ZOMBIE in self.result.injected:
+            # The woken one has the table, or has made the change.
             return self._was_swapped()
         raise RoundFailedError(
             f"The engine ended with exit code {code}"

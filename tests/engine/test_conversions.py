@@ -48,7 +48,8 @@ TARGETS = [
 ABSURD = {
     # As many digits as fit.
     ("FLOAT", "CHAR(20)"), ("FLOAT", "VARCHAR(20) CHARACTER SET latin1"),
-    ("FLOAT", "VARCHAR(20) CHARACTER SET utf16"), ("FLOAT", "VARBINARY(20)"), ("FLOAT", "BINARY(4)"),
+    ("FLOAT", "VARCHAR(20) CHARACTER SET utf16"), ("FLOAT", "VARBINARY(20)"),
+    ("FLOAT", "BINARY(4)"),
     *((source, "BIT(40)") for source in ("DATE", "DATETIME(3)", "TIMESTAMP(2)", "TIME(2)", "JSON")),
     ("BIT(9)", "TIME(2)"), ("BIT(9)", "TIME(6)"), ("BIT(9)", "TIME"), ("SET('1','a','b')", "YEAR"),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What others do to the table, or to what lies beside it, while a run prepares, swaps, tidies up."""
+"""What others do to a table, or to what lies beside it, while a run prepares, swaps, tidies up."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from migrations_app.engine import Options, OutcomeKind, RefusedError, begin, parse_change, tidy
+from migrations_app.engine import Options, OutcomeKind, RefusedError, begin, parse_change
+from migrations_app.engine.checkpoint import CheckpointTable
+from migrations_app.engine.checksum import Checksum
 from migrations_app.engine.cutover import CutOver
 from migrations_app.engine.errors import ServerLostError
 from tests.conftest import Schema
@@ -44,7 +46,8 @@ def test_a_change_after_a_rename_that_was_lost_is_noticed(
 ) -> None:
     """The connection is lost before the rename; somebody adds a column before the next attempt."""
     make_numbers(schema, "t", 1_000)
-    rename, lost = CutOver._rename, []
+    rename = CutOver._rename
+    lost: list[int] = []
 
     def losing(cut_over: CutOver, session: Any) -> None:
         if not lost:
@@ -75,7 +78,7 @@ def test_a_crash_while_tidying_up_does_not_make_the_change_again(
     def lost(*_: Any) -> None:
         raise ServerLostError("Lost when the old table was dropped.")
 
-    monkeypatch.setattr(tidy.CheckpointTable, "drop", lost)
+    monkeypatch.setattr(CheckpointTable, "drop", lost)
     monkeypatch.setattr(begin.Beginning, "_drop_all", lambda *_: None)
     migrate(schema, swap_names, Options(attempt_direct=False, reconnect_secs=0))
     monkeypatch.undo()
@@ -122,8 +125,6 @@ def test_rows_longer_than_a_packet_are_compared(schema: Schema) -> None:
     schema.execute("INSERT INTO t VALUES (1, REPEAT('a', 700000), REPEAT('b', 700000), 1)")
     schema.execute("SET GLOBAL max_allowed_packet = 1048576")
     try:
-        from migrations_app.engine.checksum import Checksum
-
         start = Checksum.start
 
         def spoil(checksum: Checksum) -> None:

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 import MySQLdb
 import pytest
 
-from migrations_app.engine import Options, Outcome, OutcomeKind, Phase
+from migrations_app.engine import Options, Outcome, OutcomeKind, Phase, parse_change
+from migrations_app.engine.checkpoint import CheckpointTable
 from migrations_app.engine.copier import Copier
 from migrations_app.engine.deltas import DeltaBuffer
+from migrations_app.engine.session import Session
 from migrations_app.engine.tablekey import TableKey
 from migrations_app.engine.visibility import Visibility
 from tests.conftest import Schema
@@ -39,6 +41,10 @@ def open_connection(schema: Schema) -> Iterator[MySQLdb.Connection]:
         yield connection
     finally:
         connection.close()
+
+
+def schema_session(schema: Schema) -> contextlib.closing[Session]:
+    return contextlib.closing(Session(schema.dsn, "test", ""))
 
 
 @contextlib.contextmanager
@@ -239,6 +245,8 @@ def test_rule_9_a_run_waits_for_what_a_dead_one_has_not_finished(schema: Schema)
     """A transaction of a dead run is still open on the shadow table when the next run begins."""
     make_numbers(schema, "t", 1_000)
     schema.execute("CREATE TABLE _t_new LIKE t")
+    with schema_session(schema) as session:
+        CheckpointTable(parse_change(WIDEN, schema.name)).create(session)
     with open_connection(schema) as dead:
         dead.query("INSERT INTO _t_new (id, v) VALUES (1, -1)")
         with RunInThread(schema, WIDEN) as run:

@@ -1,0 +1,171 @@
+"""Settings of a server that other tools refuse: a run is stopped, resumed and swapped under each,
+with changes in between, and ends with what a native ALTER makes of the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from migrations_app.engine import Options, OutcomeKind, Phase
+from playground.server import PrivateServer
+from tests.conftest import TEST_SERVER_OPTIONS, Schema, fresh_schema
+from tests.engine.stepping import ChunkGate
+from tests.engine.support import RunInThread, make_numbers
+
+ROWS = 4_000
+STATEMENT = "ALTER TABLE t MODIFY v BIGINT NOT NULL, ADD COLUMN w INT NOT NULL DEFAULT 3"
+UNAIDED = Options(repair_differences=False, threads=1, skip_drop=True)
+TABLE = "id BIGINT PRIMARY KEY, v INT NOT NULL, j JSON, b BLOB, x TEXT"
+# set globally before the run; the table's columns and keys
+SETTINGS = {
+    "minimal row image": (["binlog_row_image = MINIMAL"], TABLE),
+    "minimal row image, no primary key": (
+        ["binlog_row_image = MINIMAL"],
+        TABLE.replace("PRIMARY KEY", "NOT NULL")
+        + ", l BIGINT NOT NULL DEFAULT 5, UNIQUE KEY first (id, l), UNIQUE KEY shorter (id)",
+    ),
+    "no blobs in the row image": (["binlog_row_image = NOBLOB"], TABLE),
+    "partial JSON": (["binlog_row_value_options = PARTIAL_JSON"], TABLE),
+    "partial JSON, minimal": (
+        ["binlog_row_value_options = PARTIAL_JSON", "binlog_row_image = MINIMAL"], TABLE,
+    ),
+    "compressed transactions": (["binlog_transaction_compression = ON"], TABLE),
+    "full metadata": (["binlog_row_metadata = FULL"], TABLE),
+    "no checksums": (["binlog_checksum = NONE"], TABLE),
+}  # fmt: skip
+CHANGES = [
+    "UPDATE t SET v = -v, j = JSON_SET(j, '$.a', {0}) WHERE id % 10 = {0}",
+    "UPDATE t SET b = REPEAT('b', 500), x = CONCAT(x, 'é') WHERE id % 10 = {0} + 1",
+    "UPDATE t SET id = id + 100000 WHERE id % 100 = {0} + 40",
+    "DELETE FROM t WHERE id % 100 = {0} + 60",
+    "INSERT INTO t (id, v, j) VALUES (200000 + {0}, 1, '{{}}')",
+]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PrivateServer]:
+    with PrivateServer(options=TEST_SERVER_OPTIONS) as server:
+        yield server
+
+
+@pytest.fixture
+def own_schema(server: PrivateServer) -> Iterator[Schema]:
+    with fresh_schema(server) as schema:
+        yield schema
+
+
+def fill(schema: Schema, columns: str = TABLE) -> None:
+    make_numbers(schema, "n", ROWS)
+    schema.execute(f"CREATE TABLE t ({columns})")
+    schema.execute(
+        "INSERT INTO t (id, v, j, b, x) SELECT id, v, JSON_OBJECT('a', id, 'b', REPEAT('y', 99)), "
+        "REPEAT('x', 300), 'text' FROM n"
+    )
+
+
+def change(schema: Schema, number: int) -> None:
+    for sql in CHANGES:
+        schema.execute(sql.format(number))
+
+
+def run_with_changes(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[int], None]
+) -> None:
+    """Stopped after a chunk, resumed, and swapped; ``meanwhile`` is called at each of them."""
+    gate = ChunkGate(monkeypatch, chunks=2)
+    with RunInThread(schema, STATEMENT, UNAIDED) as run:
+        run.wait_for_phase(Phase.COPY_ROWS)
+        assert gate.held.wait(20)
+        meanwhile(1)
+        run.stop.set()
+        stopped = run.outcome()
+        assert stopped.kind is OutcomeKind.STOPPED, stopped.message
+    monkeypatch.undo()
+    meanwhile(2)
+    options = Options(repair_differences=False, threads=1, skip_drop=True, defer_cutover=True)
+    with RunInThread(schema, STATEMENT, options) as run:
+        run.wait_for_phase(Phase.WAITING_FOR_CUTOVER)
+        meanwhile(3)
+        run.migration.allow_cut_over()
+        outcome = run.outcome()
+    assert outcome.kind is OutcomeKind.COMPLETED, outcome.message
+    assert "resumed" in run.recorder.kinds()
+    schema.execute("CREATE TABLE native LIKE _t_old")
+    schema.execute("INSERT INTO native SELECT * FROM _t_old")
+    schema.execute(STATEMENT.replace("TABLE t", "TABLE native"))
+    ours, native = (schema.execute(f"SELECT * FROM {name} ORDER BY id") for name in ("t", "native"))
+    assert ours == native
+    assert len(ours) > ROWS * 0.9
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_change_arrives(
+    own_schema: Schema, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    settings, columns = SETTINGS[name]
+    fill(own_schema, columns)
+    for setting in settings:
+        own_schema.execute(f"SET GLOBAL {setting}")
+    try:
+        run_with_changes(own_schema, monkeypatch, lambda number: change(own_schema, number))
+    finally:
+        for setting in settings:
+            own_schema.execute(f"SET GLOBAL {setting.split()[0]} = DEFAULT")
+
+
+def test_one_session_may_compress_its_transactions(
+    own_schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(own_schema)
+    connection = own_schema.server._connect(own_schema.name)
+    try:
+        connection.query("SET SESSION binlog_transaction_compression = ON")
+
+        def change_there(number: int) -> None:
+            for sql in CHANGES:
+                connection.query(sql.format(number).encode())
+
+        run_with_changes(own_schema, monkeypatch, change_there)
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("to_gtid", [True, False])
+def test_gtids_may_be_switched_meanwhile(monkeypatch: pytest.MonkeyPatch, to_gtid: bool) -> None:
+    modes = ["OFF", "OFF_PERMISSIVE", "ON_PERMISSIVE", "ON"]
+    with (
+        PrivateServer(gtid=not to_gtid, options=TEST_SERVER_OPTIONS) as server,
+        fresh_schema(server) as schema,
+    ):
+        fill(schema)
+        server.execute("SET GLOBAL enforce_gtid_consistency = ON")
+        steps = iter(modes[1:] if to_gtid else modes[-2::-1])
+
+        def switch(number: int) -> None:
+            change(schema, number)
+            server.execute(f"SET GLOBAL gtid_mode = {next(steps)}")
+            change(schema, number + 3)
+
+        run_with_changes(schema, monkeypatch, switch)
+        assert server.execute("SELECT @@gtid_mode") == [("ON" if to_gtid else "OFF",)]
+
+
+def test_semi_synchronous_commits_are_waited_for(
+    own_schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a replica each commit is stalled; the source gives up after the first."""
+    fill(own_schema)
+    server = own_schema.server
+    server.execute("INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'")
+    try:
+        server.execute("SET GLOBAL rpl_semi_sync_source_timeout = 500")
+
+        def change_slowly(number: int) -> None:
+            server.execute("SET GLOBAL rpl_semi_sync_source_enabled = ON")
+            change(own_schema, number)
+
+        run_with_changes(own_schema, monkeypatch, change_slowly)
+    finally:
+        server.execute("SET GLOBAL rpl_semi_sync_source_enabled = OFF")
+        server.execute("UNINSTALL PLUGIN rpl_semi_sync_source")
