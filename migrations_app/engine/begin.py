@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import MySQLdb
 
-from migrations_app.engine import direct, fence, preflight, resume, sentinel, server, shadow
+from migrations_app.engine import direct, disk, fence, preflight, resume, sentinel, server, shadow
 from migrations_app.engine.abort import Abort
 from migrations_app.engine.binlog import current_position
 from migrations_app.engine.checkpoint import CheckpointTable, Unsaved
@@ -212,6 +212,8 @@ class Beginning:
                 direct_for = None
             if direct_for and direct.instant(session, direct_for, self.abort):
                 return Method.INSTANT
+            if problem := disk.too_little(facts, sources):
+                raise RefusedError(problem)
             try:
                 mappings = [
                     self._make_shadow(session, statement, source)

@@ -16,7 +16,7 @@ from migrations_app.engine.errors import (
     TransientError,
 )
 from migrations_app.engine.observer import Event, Level, Method, Outcome, OutcomeKind, Phase
-from migrations_app.engine.session import server_text
+from migrations_app.engine.session import is_contention, server_text
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,13 @@ def of_error(error: BaseException, method: Method) -> Outcome:
     if isinstance(error, EngineError):
         kind = next((kind for cls, kind in _KINDS if isinstance(error, cls)), OutcomeKind.FAILED)
         return Outcome(kind, str(error), method, dict(error.data))
+    if isinstance(error, MySQLdb.Error) and is_contention(error):
+        return Outcome(
+            OutcomeKind.TRANSIENT,
+            f"Other sessions kept locking what the run needed: {server_text(error)}. Everything up "
+            f"to the last checkpoint was kept; run it again.",
+            method,
+        )
     if isinstance(error, MySQLdb.Error):
         logger.error("The server refused a statement of the engine.", exc_info=error)
         return Outcome(

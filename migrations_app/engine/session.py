@@ -65,6 +65,8 @@ _SESSION_SETTINGS = (
     "SET SESSION net_read_timeout=600, SESSION net_write_timeout=600",
     "SET SESSION wait_timeout=86400",
     "SET SESSION group_concat_max_len=1048576",
+    # For a table that others have locked; a year is the server's default.
+    "SET SESSION lock_wait_timeout=20",
 )
 
 
