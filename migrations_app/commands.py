@@ -79,7 +79,7 @@ def read_statement(request: MigrationRequest) -> None:
         change = parse_change(request.statement, request.target.database)
     except RefusedError as error:
         raise OrderRefused(str(error)) from None
-    request.schema_name, request.table_name = change.schema, change.tables
+    request.schema_name, request.table_name = change.schema, change.tables[:1000]
 
 
 def edit(actor: User, request: MigrationRequest) -> None:

@@ -78,7 +78,8 @@ class MigrationRequest(models.Model):
     target = models.ForeignKey(Target, on_delete=models.PROTECT, related_name="requests")
     statement = models.TextField()
     schema_name = models.CharField(max_length=64)
-    table_name = models.CharField(max_length=64)
+    # Several, with commas, for a change of several tables.
+    table_name = models.CharField(max_length=1000)
     title = models.CharField(max_length=200, blank=True)
     reason = models.TextField(blank=True)
     requester = models.ForeignKey(
