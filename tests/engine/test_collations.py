@@ -82,4 +82,4 @@ def test_a_real_duplicate_under_the_new_collation_is_named(
         gate.open()
         outcome = run.outcome()
     assert outcome.kind is OutcomeKind.FAILED
-    assert "both hold" in outcome.message
+    assert "would be the same in it" in outcome.message

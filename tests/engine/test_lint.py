@@ -73,8 +73,6 @@ CASES = (
     ("rename-collision", "ALTER TABLE t CHANGE a f INT, ADD f INT", "ALTER TABLE t CHANGE a A INT"),
     ("engine-not-allowed", "ALTER TABLE t ENGINE=MyISAM", "ALTER TABLE t ENGINE=InnoDB"),
     ("drop-column", "ALTER TABLE t DROP a", "ALTER TABLE t DROP INDEX ka"),
-    ("drop-partition", "ALTER TABLE parts DROP PARTITION p0",
-     "ALTER TABLE parts ADD PARTITION (PARTITION p2 VALUES LESS THAN (300))"),
     ("narrow-type", "ALTER TABLE t MODIFY a SMALLINT", "ALTER TABLE t MODIFY a BIGINT"),
     ("not-null-with-nulls", "ALTER TABLE t MODIFY b VARCHAR(100) NOT NULL",
      "ALTER TABLE t MODIFY a INT NOT NULL"),

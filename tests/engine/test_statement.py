@@ -116,7 +116,7 @@ def test_several_statements_are_one_change() -> None:
 @pytest.mark.parametrize(
     ("sql", "words"),
     [
-        ("ALTER TABLE a ADD x INT; ALTER TABLE A ADD y INT", "as one ALTER TABLE"),
+        ("ALTER TABLE a ADD x INT; ALTER TABLE `a` ADD y INT", "as one ALTER TABLE"),
         ("ALTER TABLE a ADD x INT; ALTER TABLE e.b ADD y INT", "several schemas"),
         (";;", "empty"),
     ],

@@ -123,12 +123,6 @@ RULES: tuple[Rule, ...] = (
         columns.dropped,
     ),
     Rule(
-        "drop-partition",
-        _ACK,
-        "A partition is dropped; a copy keeps its rows.",
-        statements.drop_partition,
-    ),
-    Rule(
         "narrow-type",
         _ACK,
         "A type becomes narrower: shorter, smaller, another sign, fewer decimals or "

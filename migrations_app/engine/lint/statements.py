@@ -107,16 +107,6 @@ def visibility_with_rebuild(case: Case) -> Iterator[Said]:
             )
 
 
-def drop_partition(case: Case) -> Iterator[Said]:
-    for clause in case.clauses:
-        if clause.begins("DROP", "PARTITION"):
-            yield Said(
-                f"{clause.sql}: a copy keeps the partition's rows where another partition takes "
-                f"them, and fails where none does; on the server itself they would be deleted.",
-                "To delete the rows, run it on the server: it takes a moment and copies nothing.",
-            )
-
-
 def could_be_instant(case: Case) -> Iterator[Said]:
     if case.facts.method in (Method.INSTANT, Method.INPLACE):
         how = "at once" if case.facts.method is Method.INSTANT else "in place, in its metadata only"
