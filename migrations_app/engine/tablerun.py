@@ -21,7 +21,7 @@ from migrations_app.engine.shadowwriter import ShadowWriter
 from migrations_app.engine.throttle import Throttle
 from migrations_app.engine.work import Work
 
-_LOOK_EVERY_SECS = 0.2
+_LOOK_EVERY_SECS = 0.03
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
