@@ -285,7 +285,8 @@ class _Round:
         if code == 5 and disturbed:
             return self._was_swapped()
         if code == 2 and FaultKind.ZOMBIE in self.result.injected:
-            # The woken one has the table, or has made the change.
+            # The woken one has the table, or has made the change: end it, and go on from there.
+            self._bury(0.0)
             return self._was_swapped()
         raise RoundFailedError(
             f"The engine ended with exit code {code}"

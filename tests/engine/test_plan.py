@@ -101,7 +101,8 @@ def test_a_copy_is_described(schema: Schema) -> None:
     made = plan_of(schema, WIDEN, Options(defer_indexes=DeferIndexes.ON))
     assert (made.key_index, made.key_columns) == ("PRIMARY", ("id",))
     assert made.indexes_later == ("kv",)
-    assert 15_000 < made.size.rows < 25_000
+    # The server samples a few pages.
+    assert 5_000 < made.size.rows < 60_000
     assert made.size.disk_bytes == made.size.data_bytes + made.size.index_bytes > 0
     assert made.next_run.kind is NextKind.BEGIN
     assert made.duration_secs is not None
