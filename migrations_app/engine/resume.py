@@ -71,19 +71,7 @@ def look(
         for names in change.all_names
         if load_table(session, names.schema, names.shadow) is not None
     ]
-    try:
-        row = table.newest(session)
-    except (MySQLdb.Error, KeyError, ValueError) as error:
-        if isinstance(error, MySQLdb.Error) and error_code(error) != ER_BAD_FIELD:
-            # A lock or a killed query proves nothing against what is saved.
-            raise TransientError(
-                f"The checkpoint table {change.first.names.checkpoint} could not be read now: "
-                f"{server_text(error)}. Everything was kept; try again."
-            ) from error
-        raise CheckpointUnusableError(
-            f"the checkpoint table {change.first.names.checkpoint} cannot be read: "
-            f"{server_text(error)}"
-        ) from error
+    row = _newest(session, change, table)
     if not shadows and row is None:
         return None
     if row is None:
@@ -105,6 +93,22 @@ def look(
     if gone:
         raise CheckpointUnusableError(gone, row, gone)
     return Found(row, age_secs, position, _table_plans(session, change, sources, row))
+
+
+def _newest(session: Session, change: Change, table: CheckpointTable) -> CheckpointRow | None:
+    try:
+        return table.newest(session)
+    except (MySQLdb.Error, KeyError, ValueError) as error:
+        if isinstance(error, MySQLdb.Error) and error_code(error) != ER_BAD_FIELD:
+            # A lock or a killed query proves nothing against what is saved.
+            raise TransientError(
+                f"The checkpoint table {change.first.names.checkpoint} could not be read now: "
+                f"{server_text(error)}. Everything was kept; try again."
+            ) from error
+        raise CheckpointUnusableError(
+            f"the checkpoint table {change.first.names.checkpoint} cannot be read: "
+            f"{server_text(error)}"
+        ) from error
 
 
 def _old_tables_exist(session: Session, change: Change) -> bool:
