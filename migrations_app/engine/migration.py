@@ -206,7 +206,7 @@ class Conductor:
         if self._observer_error is not None:
             raise self._observer_error
         if error is not None and self._phases.copying:
-            self._save_last_checkpoint(error)
+            return self._save_last_checkpoint(error)
         return error
 
     def _turn(self, stop: StopSignal) -> None:
@@ -300,15 +300,22 @@ class Conductor:
             return
         self._guarded(lambda: self._observer.checkpoint_written(row))
 
-    def _save_last_checkpoint(self, error: BaseException) -> None:
-        """When every thread has ended: what was copied is not lost."""
+    def _save_last_checkpoint(self, error: BaseException) -> BaseException:
+        """When every thread has ended: what was copied is not lost. Returns what ended the run."""
         if isinstance(error, (SchemaChangedError, ChangesLostError)):
             # Rule 7: nothing may be resumed from this shadow table.
             with contextlib.suppress(EngineError, MySQLdb.Error):
-                self._phases.checkpoints.invalidate(self._own_session(), self._phases.lock)
-            return
+                try:
+                    # Before the checkpoint table, which a successor may have dropped.
+                    self._phases.lock.check(self._own_session())
+                    self._phases.checkpoints.invalidate(self._own_session(), self._phases.lock)
+                except LockLostError as lost:
+                    # What it took for somebody's change was its successor's swap.
+                    return lost
+            return error
         if isinstance(error, _SERVER_IS_LOST):
             # Nothing can be saved without the lock; it is when the server is back.
             self.unsaved = self._phases.unsaved()
-            return
+            return error
         self._save_checkpoint()
+        return error
