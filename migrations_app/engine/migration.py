@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
 import threading
@@ -304,14 +303,17 @@ class Conductor:
         """When every thread has ended: what was copied is not lost. Returns what ended the run."""
         if isinstance(error, (SchemaChangedError, ChangesLostError)):
             # Rule 7: nothing may be resumed from this shadow table.
-            with contextlib.suppress(EngineError, MySQLdb.Error):
-                try:
-                    # Before the checkpoint table, which a successor may have dropped.
-                    self._phases.lock.check(self._own_session())
-                    self._phases.checkpoints.invalidate(self._own_session(), self._phases.lock)
-                except LockLostError as lost:
-                    # What it took for somebody's change was its successor's swap.
-                    return lost
+            try:
+                # A connection of its own: a successor may have ended the others.
+                with self._sessions.opened("last words") as session:
+                    # Asked before the checkpoint table, which a successor may have dropped.
+                    self._phases.lock.check(session)
+                    self._phases.checkpoints.invalidate(session, self._phases.lock)
+            except LockLostError as lost:
+                # What it took for somebody's change was its successor's swap.
+                return lost
+            except (EngineError, MySQLdb.Error):
+                logger.warning("The checkpoint could not be made invalid.", exc_info=True)
             return error
         if isinstance(error, _SERVER_IS_LOST):
             # Nothing can be saved without the lock; it is when the server is back.
