@@ -9,6 +9,8 @@ Orders to a run are rows: they are kept while no worker lives, and obeyed when o
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
@@ -47,6 +49,36 @@ available_orders = offers.available_orders
 
 class OrderRefused(Exception):
     """The order was not accepted and nothing was changed; str() says why, for people."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Arguments:
+    """What comes with an order. comment: a reason or remark; volume: for ``set_volume``;
+    version: the request's as the person saw it, when the order is to count for nothing else."""
+
+    comment: str = ""
+    volume: int | None = None
+    version: int | None = None
+
+
+def give(kind: str, actor: User, request: MigrationRequest, arguments: Arguments) -> None:
+    """Give any order of ``ORDERS``: the one way in for pages, command line and API.
+
+    Raises OrderRefused, with nothing changed; KeyError for an order there is not.
+    """
+    order = _GIVE[kind]
+    if arguments.version is not None and arguments.version != request.version:
+        raise OrderRefused(_changed_meanwhile(request))
+    order(actor, request, arguments)
+
+
+def draft(actor: User, request: MigrationRequest) -> None:
+    """Store a new request, which is not saved yet, as a draft of the actor's."""
+    if not lifecycle.may(actor, lifecycle.SUBMIT):
+        raise OrderRefused("Only requesters may write requests, and you are not one.")
+    request.requester = actor
+    read_statement(request)
+    request.save()
 
 
 # -- before it runs
@@ -311,7 +343,7 @@ def _obeyed(
     argument: dict[str, Any] | None = None,
 ) -> Command:
     command = _write(kind, request, actor, argument)
-    command.answered(answer)
+    command.settle(answer)
     return command
 
 
@@ -334,6 +366,26 @@ def _require(kind: str, request: MigrationRequest, actor: User) -> None:
     reason = offers.why_not(offers.ORDERS[kind], request, actor)
     if reason:
         raise OrderRefused(reason)
+
+
+def _volume_of(arguments: Arguments) -> int:
+    if arguments.volume is None:
+        raise OrderRefused(f"Say which volume, from {MIN_VOLUME} to {MAX_VOLUME}.")
+    return arguments.volume
+
+
+_GIVE: dict[str, Callable[[User, MigrationRequest, Arguments], object]] = {
+    "submit": lambda actor, request, _: submit(actor, request),
+    "approve": lambda actor, request, said: approve(actor, request, said.comment),
+    "reject": lambda actor, request, said: reject(actor, request, said.comment),
+    "start": lambda actor, request, _: start(actor, request),
+    "stop": lambda actor, request, _: stop(actor, request),
+    "set_volume": lambda actor, request, said: set_volume(actor, request, _volume_of(said)),
+    "cut_over": lambda actor, request, _: cut_over(actor, request),
+    "retry": lambda actor, request, _: retry(actor, request),
+    "start_afresh": lambda actor, request, _: start_afresh(actor, request),
+    "cancel": lambda actor, request, _: cancel(actor, request),
+}
 
 
 def _changed_meanwhile(request: MigrationRequest) -> str:

@@ -28,6 +28,13 @@ class Checkpoint(models.Model):
     engine_version = models.CharField(max_length=32)
     created_at = models.DateTimeField(help_text="By the target server's clock.")
     received_at = models.DateTimeField(auto_now_add=True)
+    # What the last look at the server found; None before the first.
+    resumable = models.BooleanField(null=True, blank=True)
+    why_not = models.TextField(blank=True)
+    log_expires_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the server may delete the log it needs; a forecast."
+    )
+    looked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ("-id",)

@@ -10,6 +10,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django_fsm import FSMField
 
+from migrations_app import hours
 from migrations_app.engine import (
     DEFAULT_VOLUME,
     MAX_VOLUME,
@@ -54,7 +55,8 @@ ACTIVE_STATES = LEASED_STATES | {State.QUEUED, State.INTERRUPTED}
 
 WRITTEN_BY_PEOPLE = (
     "target", "statement", "schema_name", "table_name", "title", "reason", "volume", "strict",
-    "defer_cutover", "skip_drop", "defer_indexes", "checkpoint_max_age_secs", "updated_at",
+    "defer_cutover", "skip_drop", "defer_indexes", "checkpoint_max_age_secs", "start_after",
+    "hours", "updated_at",
 )  # fmt: skip
 
 
@@ -101,12 +103,35 @@ class MigrationRequest(models.Model):
     )
     checkpoint_max_age_secs = models.PositiveIntegerField(default=7 * 24 * 3600)
 
+    start_after = models.DateTimeField(
+        null=True, blank=True, help_text="Not to begin before this time."
+    )
+    hours = models.CharField(
+        max_length=200,
+        blank=True,
+        validators=[hours.validate],
+        help_text="Only to begin, and to swap the tables, in these hours of the target's time "
+        "zone, such as “Mon-Fri 22:00-06:00”; empty: whenever the target allows.",
+    )
+
+    # What lint and plan said when it was submitted; approvers decide by it.
+    snapshot = models.JSONField(default=dict, blank=True, editable=False)
+    is_unsafe = models.BooleanField(default=False, editable=False)
+    acknowledgement = models.TextField(
+        blank=True, help_text="Why the unsafe parts of the statement are meant."
+    )
+    acknowledged_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    acknowledged_at = models.DateTimeField(null=True, blank=True)
+
     state = FSMField(default=State.DRAFT, choices=State.choices, protected=True, max_length=30)
     desired_state = models.CharField(
         max_length=10, choices=DesiredState.choices, default=DesiredState.IDLE
     )
     version = models.PositiveIntegerField(default=0)
     fresh_wanted = models.BooleanField(default=False)
+    cutover_held = models.BooleanField(default=False)
     message = models.TextField(blank=True)
 
     lease_owner = models.CharField(max_length=120, blank=True)
@@ -115,6 +140,9 @@ class MigrationRequest(models.Model):
     failed_attempts = models.PositiveSmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     enqueued_at = models.DateTimeField(null=True, blank=True)
+    queued_at = models.DateTimeField(null=True, blank=True)
+    waiting_for = models.TextField(blank=True)
+    expiry_warned_at = models.DateTimeField(null=True, blank=True)
 
     phase = models.CharField(max_length=30, blank=True)
     method = models.CharField(max_length=10, blank=True, default=Method.UNDECIDED.value)
@@ -149,6 +177,13 @@ class MigrationRequest(models.Model):
             models.CheckConstraint(
                 condition=models.Q(volume__gte=MIN_VOLUME, volume__lte=MAX_VOLUME),
                 name="request_volume_1_to_11",
+            ),
+            # The model's own word: what is unsafe goes no further than a draft without a reason.
+            models.CheckConstraint(
+                condition=models.Q(is_unsafe=False)
+                | ~models.Q(acknowledgement="")
+                | models.Q(state__in=("draft", "rejected", "cancelled")),
+                name="request_unsafe_is_acknowledged",
             ),
         )
         permissions = (

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 
+from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
-from migrations_app import crypto
+from migrations_app import crypto, hours
 from migrations_app.engine import Dsn, RefusedError, TlsMode
 from migrations_app.engine.dsn import DEFAULT_PORT
 from migrations_app.engine.lint import LintLevel, parse_levels
@@ -53,6 +54,25 @@ class Target(models.Model):
         default=1,
         validators=[MinValueValidator(1), MaxValueValidator(10)],
         help_text="How many people must approve a request, the requester not counted.",
+    )
+    approver_groups = models.ManyToManyField(
+        Group,
+        blank=True,
+        related_name="+",
+        help_text="Only approvals by members of one of these count; empty: every approver's.",
+    )
+    allowed_hours = models.CharField(
+        max_length=200,
+        blank=True,
+        validators=[hours.validate],
+        help_text="When a change may begin and its tables be swapped, such as "
+        "“Mon-Fri 22:00-06:00, Sat-Sun”, in the target's time zone; empty: always.",
+    )
+    time_zone = models.CharField(
+        max_length=64,
+        default="UTC",
+        validators=[hours.validate_time_zone],
+        help_text="Of the allowed hours, such as Europe/Berlin.",
     )
     max_volume = models.PositiveSmallIntegerField(
         default=11,
