@@ -13,7 +13,7 @@ from collections.abc import Callable
 from migrations_app.engine import sentinel
 from migrations_app.engine.binlog import BinlogReader, Position, Subscription, current_position
 from migrations_app.engine.checkpoint import Snapshot
-from migrations_app.engine.cutover import CutOver, Swap
+from migrations_app.engine.cutover import CutOver, CutOverHeldError, Swap
 from migrations_app.engine.observer import Event, Phase, Progress
 from migrations_app.engine.progress import Meter, fraction
 from migrations_app.engine.session import Session
@@ -166,8 +166,7 @@ class CopyRun:
         self._each(TableRun.verify)
         self._enter(Phase.POST_CHECKSUM)
         self._each(TableRun.settle)
-        self._wait_for_order()
-        return self._swap(cut_over)
+        return self._swap_when_allowed(cut_over)
 
     def _enter(self, phase: Phase) -> None:
         self._run.abort.check()
@@ -180,14 +179,24 @@ class CopyRun:
             self._at = table
             step(table)
 
+    def _swap_when_allowed(self, cut_over: CutOver) -> Swap:
+        while True:
+            self._wait_for_order()
+            try:
+                return self._swap(cut_over)
+            except CutOverHeldError as held:
+                self._run.tell(Event("cutover_held", str(held)))
+
     def _wait_for_order(self) -> None:
-        """Deferred: until the order is given or the sentinel table is dropped."""
-        if not self._run.options.defer_cutover:
+        """Deferred: until the order is given or the sentinel table is dropped. Held: until the
+        order."""
+        gate = self._run.calls.gate
+        if not (self._run.options.defer_cutover or gate.is_held) or gate.is_open:
             return
         self._enter(Phase.WAITING_FOR_CUTOVER)
         names = self._at.work.names
         with self._run.sessions.opened("sentinel") as session:
-            while not self._run.calls.allowed.is_set() and sentinel.stands(session, names):
+            while not gate.is_open and (gate.is_held or sentinel.stands(session, names)):
                 self._run.abort.wait(_LOOK_EVERY_SECS)
 
     def _swap(self, cut_over: CutOver) -> Swap:

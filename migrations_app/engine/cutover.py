@@ -22,6 +22,7 @@ import MySQLdb
 
 from migrations_app.engine import blockers
 from migrations_app.engine.binlog import current_position
+from migrations_app.engine.blockers import Blocker
 from migrations_app.engine.errors import EngineError, ServerLostError, StoppedError, TransientError
 from migrations_app.engine.names import TableNames
 from migrations_app.engine.observer import Event, Level
@@ -45,6 +46,7 @@ _STREAM_SECS_UNDER_LOCK = 10
 _FEW_DELTAS = 2_000
 _CATCH_UP_ROUNDS = 50
 _KILL_AT = 0.9
+_LOOK_EVERY_SECS = 0.2
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,6 +57,10 @@ class Swap:
     stall_secs: float
     attempts: int
     deltas: int
+
+
+class CutOverHeldError(Exception):
+    """The order to swap was taken back; nothing was changed."""
 
 
 class CutOver:
@@ -68,10 +74,12 @@ class CutOver:
         self._stall_secs = 0.0
 
     def run(self) -> Swap:
-        """Try until the tables are swapped. Raises TransientError after many failed attempts."""
+        """Try until the tables are swapped. Raises TransientError after many failed attempts, and
+        CutOverHeldError when it is held meanwhile."""
         pause = _FIRST_PAUSE_SECS
         for attempt in range(1, _ATTEMPTS + 1):
             self.catch_up()
+            self._check_gate()
             with self._run.sessions.opened("cutover") as session:
                 try:
                     # So that a successor knows a finished swap when it sees one.
@@ -87,8 +95,8 @@ class CutOver:
                     self._run.abort.check()
                     if isinstance(error, MySQLdb.Error) and not is_contention(error):
                         raise
-                    self._blocked(attempt, error, pause)
-            self._run.abort.wait(pause)
+                    self._blocked(attempt, error, pause, self._holders(session))
+            self._pause(pause)
             pause = min(_LONGEST_PAUSE_SECS, pause * 2)
         raise TransientError(
             f"The tables could not be swapped in {_ATTEMPTS} attempts: others kept "
@@ -196,7 +204,9 @@ class CutOver:
                 raise table.checksum.difference(differing)
         self._run.lock.check(session)
         self._run.abort.check()
-        if not self._run.calls.may_swap():
+        may_swap = self._run.calls.may_swap()
+        self._check_gate()
+        if not may_swap:
             raise StoppedError(
                 "Stopped right before the tables were swapped; a checkpoint was written."
             )
@@ -209,14 +219,47 @@ class CutOver:
                 for names in self._all_names
             )
 
-    def _blocked(self, attempt: int, error: Exception, pause: float) -> None:
+    def _check_gate(self) -> None:
+        if self._run.calls.gate.is_held:
+            raise CutOverHeldError(
+                "The swap is held. The application goes on with the old table; everything is "
+                "copied, and kept up to date until the order to cut over."
+            )
+
+    def _pause(self, secs: float) -> None:
+        """Between two attempts; shorter when the swap is held meanwhile."""
+        until = time.monotonic() + secs
+        while time.monotonic() < until and not self._run.calls.gate.is_held:
+            self._run.abort.wait(min(_LOOK_EVERY_SECS, secs))
+
+    def _holders(self, session: Session) -> list[Blocker]:
+        """Who is in the way, as far as the server tells; none when the connection is gone."""
+        try:
+            return [
+                blocker
+                for names in self._all_names
+                for blocker in blockers.of_table(session, names, session.id)
+            ]
+        except (EngineError, MySQLdb.Error):
+            return []
+
+    def _blocked(
+        self, attempt: int, error: Exception, pause: float, holders: list[Blocker]
+    ) -> None:
+        by = ", ".join(f"session {one.session_id} of {one.account}" for one in holders)
         self._run.tell(
             Event(
                 "cutover_blocked",
-                f"Attempt {attempt} to swap the tables did not get through: {server_text(error)}. "
+                f"Attempt {attempt} to swap the tables did not get through"
+                f"{f': blocked by {by}' if by else ''} ({server_text(error)}). "
                 f"The application goes on with the old table; next attempt in {pause:.0f} s.",
                 Level.WARNING,
-                {"attempt": attempt, "stall_secs": round(self._stall_secs, 3)},
+                {
+                    "attempt": attempt,
+                    "stall_secs": round(self._stall_secs, 3),
+                    "next_attempt_secs": pause,
+                    "blockers": [dataclasses.asdict(one) for one in holders],
+                },
             )
         )
 

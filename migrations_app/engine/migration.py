@@ -23,6 +23,7 @@ from migrations_app.engine.errors import (
     ServerLostError,
     StoppedError,
 )
+from migrations_app.engine.gate import Gate
 from migrations_app.engine.mainthread import MainThread
 from migrations_app.engine.observer import (
     Event,
@@ -72,11 +73,16 @@ class Migration:
             options, run_token=options.run_token or uuid.uuid4().hex
         )
         self._observer: Observer = observer or SilentObserver()
-        self._allowed = threading.Event()
+        self._gate = Gate()
 
     def allow_cut_over(self) -> None:
-        """End the wait of a deferred cut-over. Thread-safe; may come before the wait begins."""
-        self._allowed.set()
+        """End the wait of a deferred or held cut-over. Thread-safe; may come before the wait."""
+        self._gate.open()
+
+    def hold_cut_over(self) -> None:
+        """Do not swap, or stop trying to, until ``allow_cut_over``. Thread-safe. Once the tables
+        are locked, only ``Observer.may_cut_over`` can still prevent the swap."""
+        self._gate.hold()
 
     def run(self, stop: StopSignal | None = None) -> Outcome:
         """Run until the change is made, ``stop`` is set, or it cannot go on.
@@ -140,7 +146,7 @@ class Migration:
             saved=lambda row: main.post(lambda: observer.checkpoint_written(row)),
             intend=intend,
             may_swap=lambda: main.ask(observer.may_cut_over),
-            allowed=self._allowed,
+            gate=self._gate,
         )
         phases = Phases(change, self._options, sessions, abort, calls, tell, unsaved)
         conductor = Conductor(phases, sessions, observer, abort, main, self._options)

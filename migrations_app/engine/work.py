@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -16,6 +15,7 @@ from migrations_app.engine.deltas import DeltaBuffer
 from migrations_app.engine.errors import EngineError, ServerLostError, TransientError
 from migrations_app.engine.feed import Feed
 from migrations_app.engine.fence import TableLock
+from migrations_app.engine.gate import Gate
 from migrations_app.engine.mapping import Mapping
 from migrations_app.engine.names import TableNames
 from migrations_app.engine.observer import CheckpointRow, Event, Phase
@@ -32,15 +32,15 @@ class Calls:
     """What the run asks of its caller.
 
     enter: a phase begins; saved: a checkpoint was written; intend: write a checkpoint before a
-    swap is tried; may_swap: the last word before the rename; allowed: set when a deferred cut-over
-    may go on.
+    swap is tried; may_swap: the last word before the rename; gate: whether it is to be tried at
+    all.
     """
 
     enter: Callable[[Phase], None]
     saved: Callable[[CheckpointRow], None]
     intend: Callable[[], None]
     may_swap: Callable[[], bool]
-    allowed: threading.Event
+    gate: Gate
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -72,8 +72,14 @@ class Recorder:
 class RunInThread:
     """A migration that runs beside the test; stopped and joined at the end of the block."""
 
-    def __init__(self, schema: Schema, statement: str, options: Options | None = None) -> None:
-        self.recorder = Recorder()
+    def __init__(
+        self,
+        schema: Schema,
+        statement: str,
+        options: Options | None = None,
+        recorder: Recorder | None = None,
+    ) -> None:
+        self.recorder = recorder or Recorder()
         self.stop = threading.Event()
         self.migration = Migration(
             schema.dsn, statement, options or Options(volume=3), self.recorder
