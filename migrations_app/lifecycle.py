@@ -70,13 +70,16 @@ TRANSITIONS: Mapping[str, Transition] = {
     "reject": Transition(
         _from(State.SUBMITTED, State.APPROVED), State.REJECTED, "rejected", APPROVE
     ),
+    "drift": Transition(_from(State.RUNNING), State.DRAFT, "schema_drift", level=Level.WARNING),
     "queue": Transition(_RESTING, State.QUEUED, "queued", OPERATE),
     "requeue": Transition(_from(State.INTERRUPTED), State.QUEUED, "requeued"),
     "begin": Transition(_from(State.QUEUED), State.RUNNING, "taken_up"),
     "copy": Transition(
         _from(State.WAITING_FOR_CUTOVER, State.CUTTING_OVER), State.RUNNING, "running"
     ),
-    "wait": Transition(_from(State.RUNNING), State.WAITING_FOR_CUTOVER, "waiting_for_cutover"),
+    "wait": Transition(
+        _from(State.RUNNING, State.CUTTING_OVER), State.WAITING_FOR_CUTOVER, "waiting_for_cutover"
+    ),
     "cut_over": Transition(
         _from(State.RUNNING, State.WAITING_FOR_CUTOVER), State.CUTTING_OVER, "cutting_over"
     ),
@@ -86,17 +89,22 @@ TRANSITIONS: Mapping[str, Transition] = {
         "stopping",
         OPERATE,
     ),
+    # Its tables are dropped by a worker: by its run, or by the supervisor when there is none.
+    "cancelling": Transition(
+        _DRIVEN | _RESTING | {State.QUEUED}, State.STOPPING, "cancel_ordered", OPERATE
+    ),
     "stopped": Transition(_DRIVEN | {State.QUEUED, State.INTERRUPTED}, State.STOPPED, "stopped"),
     "interrupt": Transition(_DRIVEN, State.INTERRUPTED, "interrupted", level=Level.WARNING),
     "lose": Transition(_DRIVEN, State.INTERRUPTED, "runner_lost", level=Level.WARNING),
     "complete": Transition(_DRIVEN, State.COMPLETED, "completed"),
     "fail": Transition(_DRIVEN | {State.INTERRUPTED}, State.FAILED, "failed", level=Level.ERROR),
     "cancel": Transition(
-        _DRIVEN | _RESTING | _from(State.DRAFT, State.SUBMITTED, State.QUEUED),
+        _RESTING | _from(State.DRAFT, State.SUBMITTED, State.QUEUED),
         State.CANCELLED,
         # An operator's order; before its start, its requester's too: commands.cancel checks it.
         "cancelled",
     ),
+    "cancelled": Transition(_DRIVEN, State.CANCELLED, "cancelled"),
 }
 
 _LEASE_ENDS = {"lease_owner": "", "lease_expires_at": None}

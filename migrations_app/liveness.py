@@ -12,7 +12,7 @@ import time
 from django.utils import timezone
 from django_q.models import Task
 
-from migrations_app import supervisor
+from migrations_app import queue
 from migrations_app.models import LEASED_STATES, DesiredState, MigrationRequest, State
 
 # The supervisor's task is due each minute, and the queue looks at its schedule every 30 s.
@@ -50,7 +50,7 @@ class Watch:
         if time.monotonic() < self._since["control"] + _CONTROL_SILENT_SECS:
             return False
         last = (
-            Task.objects.filter(func=supervisor.SUPERVISE_TASK)
+            Task.objects.filter(func=queue.SUPERVISE_TASK)
             .order_by("-stopped")
             .values_list("stopped", flat=True)
             .first()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SUBMIT = f"{lifecycle.APP}.{lifecycle.SUBMIT}"
 APPROVE = f"{lifecycle.APP}.{lifecycle.APPROVE}"
 OPERATE = f"{lifecycle.APP}.{lifecycle.OPERATE}"
+VIEW = f"{lifecycle.APP}.view_migrationrequest"
 Person: TypeAlias = "User | AnonymousUser"
 
 
@@ -48,6 +49,7 @@ RUNNING = frozenset({State.RUNNING, State.WAITING_FOR_CUTOVER, State.CUTTING_OVE
 NOT_RUNNING = frozenset({State.QUEUED, State.INTERRUPTED})
 NOT_BEGUN = frozenset({State.DRAFT, State.SUBMITTED, State.APPROVED})
 _ENDED = frozenset({State.COMPLETED, State.REJECTED, State.CANCELLED})
+_UNLEASED = NOT_RUNNING | {State.APPROVED, State.STOPPED, State.FAILED}
 
 ORDERS: dict[str, Order] = {
     order.kind: order
@@ -74,6 +76,13 @@ ORDERS: dict[str, Order] = {
             lifecycle.TRANSITIONS["reject"].sources,
         ),
         Order(
+            "schedule",
+            "Schedule",
+            "Says from when on, and in which hours, it may begin and swap its tables.",
+            OPERATE,
+            _UNLEASED,
+        ),
+        Order(
             "start",
             "Start",
             "Queues it for the next free worker, which resumes from a checkpoint if there is one.",
@@ -92,14 +101,21 @@ ORDERS: dict[str, Order] = {
             "Set volume",
             "Changes how hard the copy works, 1 to 11; nothing that was copied is lost.",
             OPERATE,
-            frozenset(State) - _ENDED,
+            frozenset(State) - _ENDED - {State.WAITING_FOR_CUTOVER, State.CUTTING_OVER},
         ),
         Order(
             "cut_over",
             "Cut over",
-            "Swaps the tables now. This cannot be undone from here.",
+            "Swaps the tables as soon as they are ready. This cannot be undone from here.",
             OPERATE,
-            frozenset({State.WAITING_FOR_CUTOVER}),
+            frozenset({State.RUNNING, State.WAITING_FOR_CUTOVER}) | NOT_RUNNING,
+        ),
+        Order(
+            "hold_cutover",
+            "Hold the cut-over",
+            "Takes the order to cut over back, or keeps the run from swapping by itself.",
+            OPERATE,
+            RUNNING | NOT_RUNNING | {State.STOPPED, State.FAILED},
         ),
         Order(
             "retry",
@@ -120,7 +136,14 @@ ORDERS: dict[str, Order] = {
             "Cancel",
             "Gives the change up for good and drops the shadow and checkpoint tables.",
             OPERATE,
-            lifecycle.TRANSITIONS["cancel"].sources,
+            frozenset(State) - _ENDED,
+        ),
+        Order(
+            "comment",
+            "Comment",
+            "Adds a remark to the history.",
+            VIEW,
+            frozenset(State),
         ),
     )
 }
@@ -129,6 +152,7 @@ _ROLE_WORDS = {
     SUBMIT: "requesters",
     APPROVE: "approvers",
     OPERATE: "operators",
+    VIEW: "people who may see requests",
 }
 
 
@@ -151,14 +175,42 @@ def why_not(order: Order, request: MigrationRequest, user: Person) -> str:
     match order.kind:
         case "submit" if not mine:
             return "Only its requester may submit a draft."
-        case "approve" if mine:
-            return "You asked for this change: somebody else must approve it."
-        case "approve" if request.approvals.filter(approver_id=user.pk, voided_at=None).exists():
-            return "You have approved it already."
-        case "cut_over" if request.commands.filter(kind="cut_over", obeyed_at=None).exists():
-            return "The cut-over has been ordered already; the run is about to make it."
+        case "approve":
+            return _why_not_approve(request, user)
+        case "cut_over":
+            return _why_not_cut_over(request)
+        case "hold_cutover":
+            return _why_not_hold(request)
         case "cancel" if request.desired_state == DesiredState.CANCEL:
             return "It is being cancelled already."
+    return ""
+
+
+def _why_not_approve(request: MigrationRequest, user: Person) -> str:
+    if request.requester_id == user.pk:
+        return "You asked for this change: somebody else must approve it."
+    groups = set(request.target.approver_groups.values_list("name", flat=True))
+    if groups and not user.groups.filter(name__in=groups).exists():
+        return f"On {request.target} only members of {_either(sorted(groups))} approve."
+    if request.approvals.filter(approver_id=user.pk, voided_at=None).exists():
+        return "You have approved it already."
+    return ""
+
+
+def _why_not_cut_over(request: MigrationRequest) -> str:
+    if not request.waits_for_order:
+        return "It swaps the tables by itself, as soon as it is ready and the hours allow it."
+    if request.open_cut_over:
+        return "The cut-over has been ordered already."
+    return ""
+
+
+def _why_not_hold(request: MigrationRequest) -> str:
+    if request.cutover_held:
+        return "The cut-over is held already."
+    tried = request.state == State.CUTTING_OVER or request.open_cut_over is not None
+    if request.defer_cutover and not tried:
+        return "It waits for the order to cut over in any case."
     return ""
 
 
@@ -174,6 +226,8 @@ def _state_words(order: Order, request: MigrationRequest) -> str:
         return f"The request has ended: it is “{_label(request)}”."
     if order.kind == "stop" and request.state not in LEASED_STATES:
         return f"Nothing is running: the request is “{_label(request)}”."
+    if order.kind == "set_volume":
+        return "Every row is copied and verified by now: the volume no longer matters."
     return f"It is “{_label(request)}”; this needs it to be {_either(allowed)}."
 
 

@@ -8,8 +8,10 @@ from django_q.tasks import async_task
 
 from migrations_app.models import MigrationRequest
 
+SUPERVISE_TASK = "migrations_app.tasks.supervise"
 RUN_TASK = "migrations_app.tasks.run_migration"
 RUNNER_CLUSTER = "runner"
+CONTROL_CLUSTER = "control"
 
 
 def enqueue(request: MigrationRequest) -> None:
@@ -26,4 +28,12 @@ def enqueue(request: MigrationRequest) -> None:
             cluster=RUNNER_CLUSTER,
             task_name=f"request {request_id}",
         )
+    )
+
+
+def enqueue_supervision() -> None:
+    """Let the supervisor look soon, once the present transaction is committed; it looks by itself
+    in any case."""
+    transaction.on_commit(
+        lambda: async_task(SUPERVISE_TASK, cluster=CONTROL_CLUSTER, task_name="supervise")
     )

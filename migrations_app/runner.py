@@ -20,7 +20,8 @@ from django.db import close_old_connections, transaction
 from django.db.models import Max
 from django.db.models.functions import Now
 
-from migrations_app import drain, lifecycle
+from migrations_app import admission, answers, drain, lifecycle, snapshots
+from migrations_app.answers import settle_open
 from migrations_app.crypto import SecretUnavailableError
 from migrations_app.engine import (
     EngineError,
@@ -31,14 +32,9 @@ from migrations_app.engine import (
     clean_up,
 )
 from migrations_app.lifecycle import LeaseLostError
-from migrations_app.models import (
-    LEASED_STATES,
-    DesiredState,
-    MigrationRequest,
-    Run,
-    State,
-)
+from migrations_app.models import DesiredState, MigrationRequest, Run, State
 from migrations_app.runobserver import LEASE_SECS, RunObserver, RunStop
+from migrations_app.supervisor import dropped_words
 
 logger = logging.getLogger(__name__)
 
@@ -56,30 +52,19 @@ def worker_name() -> str:
 
 
 def run(request_id: int) -> None:
-    """Run a queued request to its next rest. Returns at once when it is not to be had."""
+    """Run the first queued request that may begin to its next rest; returns at once when none may.
+
+    request_id: of the request whose wake-up this is. It may be another's turn.
+    """
     if drain.is_raised():
         return  # the supervisor of another worker wakes somebody again
     close_old_connections()
-    request = MigrationRequest.objects.select_related("target").filter(pk=request_id).first()
-    if request is None or request.state != State.QUEUED or _target_is_full(request):
-        return
-    leased = lifecycle.take_lease(request_id, worker_name(), LEASE_SECS)
+    leased = admission.admit(worker_name(), LEASE_SECS)
     if leased is None:
+        # Its wake-up is used up; the supervisor sends another when it may begin.
+        MigrationRequest.objects.filter(pk=request_id, state=State.QUEUED).update(enqueued_at=None)
         return
     Runner(leased).run()
-
-
-def _target_is_full(request: MigrationRequest) -> bool:
-    """Whether the target has as many runs as it may have; the supervisor asks again later."""
-    running = MigrationRequest.objects.filter(target=request.target, state__in=LEASED_STATES)
-    if running.count() < request.target.max_concurrent_runs:
-        return False
-    MigrationRequest.objects.filter(pk=request.pk, state=State.QUEUED).update(
-        enqueued_at=None,
-        message=f"Waiting: {request.target.name} has {request.target.max_concurrent_runs} "
-        f"migration(s) running, which is its limit.",
-    )
-    return True
 
 
 class Runner:
@@ -100,6 +85,8 @@ class Runner:
     def _run_once(self) -> bool:
         """One run of the engine; returns whether another is to follow at once."""
         self.request.refresh_from_db()
+        if not self._is_as_approved():
+            return False
         run_row = self._open_run()
         stop = RunStop()
         observer = RunObserver(self.request, run_row, self.token, stop)
@@ -138,6 +125,33 @@ class Runner:
         self._rest(run_row, outcome, lived_secs=time.monotonic() - began)
         return False
 
+    def _is_as_approved(self) -> bool:
+        """Before the first row is copied: the table is still what the approvers saw. Otherwise the
+        request needs a new look, or has been made already; it comes to rest here then."""
+        request = self.request
+        if request.checkpoints.exists() and not request.fresh_wanted:
+            return True  # the engine compares a copy that has begun
+        try:
+            drift = snapshots.drift(request)
+        except snapshots.CannotLookError:
+            return True  # the run says what is the matter, and tries again
+        if drift is None:
+            return True
+        data = {"diff": drift.diff}
+        if drift.already_made and request.runs.exists():
+            # Its run was lost right after the server had made the change.
+            self._rest_as_completed(None, "The change has been made: the table is as asked for.")
+            return False
+        with transaction.atomic():
+            request.approvals.filter(voided_at=None).update(voided_at=Now())
+            words = (
+                f"Not begun, since something is not as it was approved: {drift.words}. Nothing was "
+                f"changed. Its requester looks at it and submits it again."
+            )
+            self._move("drift", None, words, data, desired_state=DesiredState.IDLE)
+            settle_open(request, answers.FAILED)
+        return False
+
     def _open_run(self) -> Run:
         request = self.request
         volume = min(request.volume, request.target.max_volume)
@@ -172,17 +186,12 @@ class Runner:
         kind = outcome.kind
         data = {**outcome.data, "outcome": kind.value, "method": outcome.method.value}
         if kind is OutcomeKind.COMPLETED:
-            self._move(
-                "complete", run_row, outcome.message, data,
-                ended_at=Now(), fraction=1.0, method=outcome.method.value, fresh_wanted=False,
-                eta_secs=None,
-            )  # fmt: skip
-            self._answer_open("The change was already made.")
+            self._rest_as_completed(run_row, outcome.message, data, method=outcome.method.value)
         elif self.request.desired_state == DesiredState.CANCEL:
             self._cancel(run_row)
         elif self.request.desired_state == DesiredState.STOP:
             self._move("stopped", run_row, outcome.message, data)
-            self._answer_open("Stopped; a checkpoint was written.")
+            settle_open(self.request, answers.STOPPED)
         elif kind is OutcomeKind.STOPPED:
             self._move(
                 "interrupt", run_row,
@@ -196,10 +205,23 @@ class Runner:
                 "fail", run_row, outcome.message, data,
                 ended_at=Now(), desired_state=DesiredState.IDLE,
             )  # fmt: skip
-            self._answer_open("The run failed before it could obey.")
+            settle_open(self.request, answers.FAILED)
+
+    def _rest_as_completed(
+        self,
+        run_row: Run | None,
+        message: str,
+        data: dict[str, Any] | None = None,
+        **changes: Any,
+    ) -> None:
+        self._move(
+            "complete", run_row, message, data or {},
+            ended_at=Now(), fraction=1.0, fresh_wanted=False, eta_secs=None, **changes,
+        )  # fmt: skip
+        settle_open(self.request, answers.COMPLETED)
 
     def _move(
-        self, name: str, run_row: Run, message: str, data: dict[str, Any], **changes: Any
+        self, name: str, run_row: Run | None, message: str, data: dict[str, Any], **changes: Any
     ) -> None:
         lifecycle.move(
             self.request,
@@ -240,16 +262,13 @@ class Runner:
                 f"Cancelled, but the shadow table could not be dropped: {error} Cancel it again.",
                 {}, ended_at=Now(), desired_state=DesiredState.IDLE,
             )  # fmt: skip
-            self._answer_open("The shadow table could not be dropped.")
+            settle_open(self.request, answers.NOT_CANCELLED)
             return
         self._move(
-            "cancel", run_row, "Cancelled; what was copied was dropped.",
+            "cancelled", run_row, f"Cancelled. {dropped_words(dropped)}",
             {"dropped": dropped}, ended_at=Now(),
         )  # fmt: skip
-        self._answer_open("Cancelled.")
-
-    def _answer_open(self, answer: str) -> None:
-        self.request.commands.filter(obeyed_at=None).update(obeyed_at=Now(), answer=answer)
+        settle_open(self.request, answers.CANCELLED)
 
 
 def fail_unexpectedly(request_id: int, error: BaseException) -> None:

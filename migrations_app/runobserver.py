@@ -7,15 +7,15 @@ import time
 from typing import Any
 
 from django.db import transaction
-from django.db.models.functions import Now
 
-from migrations_app import drain, lifecycle
+from migrations_app import admission, drain, lifecycle
 from migrations_app.engine import CheckpointRow, Migration, Phase, Progress
 from migrations_app.engine import Event as EngineEvent
 from migrations_app.models import (
     Checkpoint,
     Command,
     CommandKind,
+    CommandResult,
     DesiredState,
     MigrationRequest,
     Run,
@@ -50,6 +50,8 @@ class RunObserver:
         self._token = token
         self._stop = stop
         self._next_sample = 0.0
+        # From the consent to a swap until it is known whether it was made.
+        self._swapping = False
         self.migration: Migration | None = None
         self.volume_order: Command | None = None
 
@@ -63,7 +65,7 @@ class RunObserver:
         if self._request.state == State.STOPPING:
             return
         name, message = {
-            Phase.WAITING_FOR_CUTOVER: ("wait", "Every row is copied and verified."),
+            Phase.WAITING_FOR_CUTOVER: ("wait", self._waiting_words()),
             Phase.CUT_OVER: ("cut_over", "The tables are being swapped."),
         }.get(phase, ("copy", "The run is under way."))
         if lifecycle.can(self._request, name):
@@ -114,6 +116,9 @@ class RunObserver:
     def happened(self, event: EngineEvent) -> None:
         if event.kind in _FINAL_EVENTS:
             return  # the move that ends the run says it
+        if event.kind in ("cutover_blocked", "cutover_held"):
+            self._swapping = False
+            self._tell_cut_over(event)
         with transaction.atomic():
             self._assert_lease()
             if event.kind in ("started", "resumed"):
@@ -128,11 +133,23 @@ class RunObserver:
             )
 
     def may_cut_over(self) -> bool:
-        """The last word before the rename: still ours, still wanted."""
-        wanted = MigrationRequest.objects.filter(
-            pk=self._request.pk, desired_state=DesiredState.RUN
-        ).exists()
-        return wanted and lifecycle.holds_lease(self._request, self._token)
+        """The last word before the rename: still ours, still wanted, still in its hours."""
+        self._request.refresh_from_db(fields=["desired_state", "cutover_held", "hours"])
+        wanted = self._request.desired_state == DesiredState.RUN
+        if wanted and not self._may_swap_now() and self.migration is not None:
+            self.migration.hold_cut_over()
+            return False
+        self._swapping = wanted and lifecycle.holds_lease(self._request, self._token)
+        return self._swapping
+
+    def _waiting_words(self) -> str:
+        waits = admission.hours_words(self._request) or "It waits for the order to cut over."
+        return f"Every row is copied and verified. {waits}"
+
+    def _may_swap_now(self) -> bool:
+        """Whether orders and hours allow the swap."""
+        ordered = not self._request.waits_for_order or self._request.open_cut_over is not None
+        return ordered and admission.hours_are_open(self._request)
 
     # -- the parts of it
 
@@ -173,22 +190,56 @@ class RunObserver:
                 self._stop.order()
             elif command.kind == CommandKind.SET_VOLUME:
                 self._obey_volume(command)
-            elif command.kind == CommandKind.CUT_OVER and self.migration is not None:
-                self.migration.allow_cut_over()
-                self._answer(command, "The swap is being tried.")
+            elif command.kind == CommandKind.HOLD_CUTOVER and not self._swapping:
+                self._obey_hold(command)
+        self._open_gate()
+
+    def _open_gate(self) -> None:
+        """Let the engine swap when orders and hours allow it; it asks again right before."""
+        self._request.refresh_from_db(fields=["defer_cutover", "cutover_held", "hours", "state"])
+        migration = self.migration
+        if migration is None or self._swapping or self._request.state == State.STOPPING:
+            return
+        if self._may_swap_now():
+            migration.allow_cut_over()
+        elif self._request.cutover_held:
+            migration.hold_cut_over()
+        order = self._request.open_cut_over
+        if order is None or order.result != CommandResult.PENDING:
+            return
+        hours = admission.hours_words(self._request)
+        if hours:
+            self._say(order, hours)
+        elif self._request.state == State.CUTTING_OVER:
+            order.being_tried("The first attempt is under way.")
+
+    def _say(self, command: Command, answer: str) -> None:
+        """What an order waits for, written once."""
+        if command.answer != answer:
+            Command.objects.filter(pk=command.pk, obeyed_at=None).update(answer=answer)
+
+    def _tell_cut_over(self, event: EngineEvent) -> None:
+        order = self._request.open_cut_over
+        if order is not None and event.kind == "cutover_blocked":
+            order.being_tried(event.message)
+
+    def _obey_hold(self, command: Command) -> None:
+        if self.migration is not None:
+            self.migration.hold_cut_over()
+        command.settle("Held: the tables are not swapped until the cut-over is ordered.")
 
     def _obey_volume(self, command: Command) -> None:
         volume = int(command.argument["volume"])
         if volume == self._run.volume:
-            self._answer(command, f"The run already has volume {volume}.")
+            command.settle(f"The run already has volume {volume}.")
             return
         self._request.refresh_from_db(fields=["state"])
         if self._request.state in (State.WAITING_FOR_CUTOVER, State.CUTTING_OVER):
             # A new run would only check again what is ready to be swapped.
-            self._answer(command, "Every row is copied and verified by now; kept for later runs.")
+            command.settle("Every row is copied and verified by now; kept for later runs.")
             return
         self.volume_order = command
-        self._answer(command, f"The run resumes from its checkpoint with volume {volume}.")
+        command.settle(f"The run resumes from its checkpoint with volume {volume}.")
         lifecycle.record(
             self._request,
             "volume_changed",
@@ -198,6 +249,3 @@ class RunObserver:
             data={"volume": volume, "before": self._run.volume},
         )
         self._stop.order()
-
-    def _answer(self, command: Command, answer: str) -> None:
-        Command.objects.filter(pk=command.pk).update(obeyed_at=Now(), answer=answer)

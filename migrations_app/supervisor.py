@@ -7,22 +7,23 @@ A request that a person stopped is never started here.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import logging
 
 from django.db import close_old_connections, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils import timezone
 from django_q.models import Schedule
 
-from migrations_app import lifecycle, queue
+from migrations_app import admission, answers, lifecycle, queue
+from migrations_app.answers import settle_open
 from migrations_app.crypto import SecretUnavailableError
 from migrations_app.engine import EngineError, clean_up
 from migrations_app.lifecycle import ConflictError, LeaseLostError
-from migrations_app.models import LEASED_STATES, DesiredState, MigrationRequest, Run, State
+from migrations_app.models import DesiredState, MigrationRequest, Run, State
 
 logger = logging.getLogger(__name__)
-
-SUPERVISE_TASK = "migrations_app.tasks.supervise"
 
 # A wake-up that nobody followed within this time is taken for lost.
 _WAKE_AGAIN_SECS = 60.0
@@ -47,7 +48,7 @@ def supervise() -> None:
 def ensure_schedule() -> None:
     """Let the cluster ``control`` look each minute, beside the workers' own looks."""
     values = {
-        "func": SUPERVISE_TASK,
+        "func": queue.SUPERVISE_TASK,
         "schedule_type": Schedule.MINUTES,
         "minutes": 1,
         "repeats": -1,
@@ -58,6 +59,9 @@ def ensure_schedule() -> None:
 
 def _take_back(request: MigrationRequest) -> None:
     """A run whose lease ran out: its token is void from here on, whatever it still does."""
+    if not request.lease_owner and request.state == State.STOPPING:
+        _finish_order(request)  # no run was under way when it was ordered
+        return
     lost = Run.objects.filter(request=request, lease_token=request.lease_token, ended_at=None)
     message = (
         f"The run of worker {request.lease_owner} has not shown itself since "
@@ -77,9 +81,14 @@ def _take_back(request: MigrationRequest) -> None:
             changes=lifecycle.ends_lease(next_attempt_at=None),
         )
         lost.update(ended_at=Now(), outcome=Run.LOST, message=message)
+    _finish_order(request)
+
+
+def _finish_order(request: MigrationRequest) -> None:
+    """Bring a stop or a cancellation that has no run any more to its end."""
     if request.desired_state == DesiredState.STOP:
         lifecycle.move(request, "stopped", "Stopped: its worker was lost while it was stopping.")
-        _answer_open(request, "Stopped; the last checkpoint is kept.")
+        settle_open(request, answers.LOST_AND_STOPPED)
     elif request.desired_state == DesiredState.CANCEL:
         _cancel(request)
 
@@ -94,19 +103,21 @@ def _cancel(request: MigrationRequest) -> None:
             f"Cancelled, but the shadow table could not be dropped: {error} Cancel it again.",
             changes={"desired_state": DesiredState.IDLE, "ended_at": Now()},
         )
+        settle_open(request, answers.NOT_CANCELLED)
         return
     lifecycle.move(
         request,
-        "cancel",
-        "Cancelled; what was copied was dropped.",
+        "cancelled" if request.state == State.STOPPING else "cancel",
+        f"Cancelled. {dropped_words(dropped)}",
         data={"dropped": dropped},
         changes={"ended_at": Now()},
     )
-    _answer_open(request, "Cancelled.")
+    settle_open(request, answers.CANCELLED)
 
 
-def _answer_open(request: MigrationRequest, answer: str) -> None:
-    request.commands.filter(obeyed_at=None).update(obeyed_at=Now(), answer=answer)
+def dropped_words(dropped: list[str]) -> str:
+    """What was removed from the target, for people."""
+    return f"Dropped: {', '.join(dropped)}." if dropped else "There was nothing to drop."
 
 
 def _queue_again(request: MigrationRequest) -> None:
@@ -115,22 +126,16 @@ def _queue_again(request: MigrationRequest) -> None:
             request,
             "requeue",
             "Queued again; it goes on from its last checkpoint.",
+            # It keeps its place: whoever has begun goes on first.
             changes={"next_attempt_at": None},
         )
         queue.enqueue(request)
 
 
 def _wake_queued() -> None:
-    """Wake-ups for queued requests that have none, or whose last one went unheard."""
-    unheard = Q(enqueued_at=None) | Q(enqueued_at__lt=lifecycle.in_secs(-_WAKE_AGAIN_SECS))
-    for request in (
-        MigrationRequest.objects.filter(unheard, state=State.QUEUED, desired_state=DesiredState.RUN)
-        .select_related("target")
-        .order_by("id")
-    ):
-        running = MigrationRequest.objects.filter(
-            target=request.target, state__in=LEASED_STATES
-        ).count()
-        if running < request.target.max_concurrent_runs:
+    """Wake-ups for queued requests that may begin and have none, or whose last one went unheard."""
+    unheard = timezone.now() - dt.timedelta(seconds=_WAKE_AGAIN_SECS)
+    for request in admission.may_begin():
+        if request.enqueued_at is None or request.enqueued_at < unheard:
             with transaction.atomic():
                 queue.enqueue(request)

@@ -155,6 +155,8 @@ WHITENOISE_USE_FINDERS = True
 # wakes them: what is run is decided by rows. Figures: a run may last for days, and a delivery of
 # it must not be repeated meanwhile, so `retry` is a year; a lost one is found by the supervisor.
 RUNNER_CONCURRENCY = env.int("RUNNER_CONCURRENCY", default=4)
+# On all workers together; a target has a limit of its own.
+MAX_CONCURRENT_RUNS = env.int("MAX_CONCURRENT_RUNS", default=20)
 _REDIS_URL = env.str("REDIS_URL", default="")
 _BROKER: dict[str, Any] = {"redis": _REDIS_URL} if _REDIS_URL else {"orm": "default"}
 _CONTROL: dict[str, Any] = {

@@ -35,6 +35,14 @@ class OfferView:
     confirm_word: str
     wants_comment: bool
     needs_comment: bool
+    comment_label: str
+    wants_schedule: bool
+    version: int | None
+
+    @property
+    def wants_words(self) -> bool:
+        """Whether there is something to fill in."""
+        return bool(self.confirm_word) or self.wants_comment or self.wants_schedule
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,6 +94,9 @@ def _offer(order: offers.Offer, req: MigrationRequest) -> OfferView:
         confirm_word=confirm_word(order.kind, req),
         wants_comment=shown.wants_comment,
         needs_comment=shown.needs_comment,
+        comment_label=shown.comment_label,
+        wants_schedule=shown.wants_schedule,
+        version=req.version if shown.for_this_version else None,
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import datetime as dt
 
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from migrations_app import commands, lifecycle, offers
@@ -20,32 +21,30 @@ from migrations_app.models import MigrationRequest
 
 LONGEST_COMMENT = 2000
 
-Give = Callable[[User, MigrationRequest, HttpRequest], object]
 
-
-def _comment(request: HttpRequest) -> str:
-    return request.POST.get("comment", "").strip()[:LONGEST_COMMENT]
-
-
-def _set_volume(user: User, req: MigrationRequest, request: HttpRequest) -> object:
-    text = request.POST.get("volume", "")
-    if not text.isdecimal():
+def _arguments(kind: str, request: HttpRequest) -> commands.Arguments:
+    """What was posted with an order. Raises OrderRefused for what cannot be read."""
+    posted = request.POST
+    volume, version = posted.get("volume", ""), posted.get("version", "")
+    if kind == "set_volume" and not volume.isdecimal():
         raise commands.OrderRefused("The volume is a whole number from 1 to 11.")
-    return commands.set_volume(user, req, int(text))
+    return commands.Arguments(
+        comment=posted.get("comment", "").strip()[:LONGEST_COMMENT],
+        volume=int(volume) if volume.isdecimal() else None,
+        start_after=_start_after(posted.get("start_after", "").strip()),
+        hours=posted.get("hours", "").strip(),
+        version=int(version) if version.isdecimal() else None,
+    )
 
 
-ORDERS: dict[str, Give] = {
-    "submit": lambda user, req, _: commands.submit(user, req),
-    "approve": lambda user, req, request: commands.approve(user, req, _comment(request)),
-    "reject": lambda user, req, request: commands.reject(user, req, _comment(request)),
-    "start": lambda user, req, _: commands.start(user, req),
-    "stop": lambda user, req, _: commands.stop(user, req),
-    "set_volume": _set_volume,
-    "cut_over": lambda user, req, _: commands.cut_over(user, req),
-    "retry": lambda user, req, _: commands.retry(user, req),
-    "start_afresh": lambda user, req, _: commands.start_afresh(user, req),
-    "cancel": lambda user, req, _: commands.cancel(user, req),
-}
+def _start_after(text: str) -> dt.datetime | None:
+    """A time as the browser's own control writes it, in the site's time zone."""
+    if not text:
+        return None
+    try:
+        return timezone.make_aware(dt.datetime.fromisoformat(text))
+    except ValueError:
+        raise commands.OrderRefused(f"“{text}” is no date and time.") from None
 
 
 @require_POST
@@ -57,7 +56,7 @@ def order(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
     """
     req = find(request, pk)
     user = person(request)
-    if kind not in ORDERS:
+    if kind not in commands.ORDERS:
         raise Http404(f"There is no order called {kind}.")
     _require_role(kind, req, user)
     word = confirm_word(kind, req)
@@ -66,7 +65,7 @@ def order(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
             raise commands.OrderRefused(
                 f"Nothing was done: this cannot be undone, so type {word} to confirm it."
             )
-        ORDERS[kind](user, req, request)
+        commands.give(kind, user, req, _arguments(kind, request))
     except commands.OrderRefused as error:
         messages.error(request, str(error))
     else:

@@ -53,7 +53,10 @@ class SubmitForm(ModelForm):
             "statement",
             "title",
             "reason",
+            "acknowledgement",
             "volume",
+            "start_after",
+            "hours",
             "strict",
             "defer_cutover",
             "skip_drop",
@@ -61,6 +64,9 @@ class SubmitForm(ModelForm):
         )
         labels = {
             "reason": "Why",
+            "acknowledgement": "Why unsafe parts are meant",
+            "start_after": "Not before",
+            "hours": "Only in these hours",
             "volume": "Volume",
             "strict": "Never begin again by itself (strict)",
             "defer_cutover": "Wait for an order before the cut-over",
@@ -71,7 +77,12 @@ class SubmitForm(ModelForm):
             "statement": "One ALTER TABLE. The table stays in full use while it runs.",
             "title": "A few words by which others recognise it in lists.",
             "reason": "What the approver should know: why now, and what depends on it.",
+            "acknowledgement": "Only if it drops or narrows something: what makes that safe."
+            " Approvers read it.",
             "volume": "How fast it may go. It can be changed while the migration runs.",
+            "start_after": "It is not begun before this time, even if it is started earlier.",
+            "hours": "It is only begun, and its tables are only swapped, in these hours, such as"
+            " Mon-Fri 22:00-06:00, in the time zone of the target.",
             "strict": "If a checkpoint can no longer be used, the run fails and asks, instead of"
             " copying every row again.",
             "defer_cutover": "The copy is kept up to date until an operator orders the swap, for"
@@ -93,6 +104,10 @@ class SubmitForm(ModelForm):
                 }
             ),
             "reason": forms.Textarea(attrs={"rows": 3}),
+            "acknowledgement": forms.Textarea(attrs={"rows": 2}),
+            "start_after": forms.DateTimeInput(
+                attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"
+            ),
             "volume": forms.NumberInput(
                 attrs={
                     "type": "range",

@@ -26,9 +26,13 @@ from migrations_app.models import MigrationRequest, Target
 if TYPE_CHECKING:
     from migrations_app.admin.request_admin import RequestAdmin
 
-MAIN_FIELDS = ("target", "statement", "title", "reason")
-MORE_FIELDS = ("defer_indexes", "checkpoint_max_age_hours")
-CLONED_FIELDS = (*SubmitForm.Meta.fields, "checkpoint_max_age_secs")
+MAIN_FIELDS = ("target", "statement", "title", "reason", "acknowledgement")
+MORE_FIELDS = ("start_after", "hours", "defer_indexes", "checkpoint_max_age_hours")
+_OF_ONE_TIME = ("acknowledgement", "start_after")
+CLONED_FIELDS = (
+    *(name for name in SubmitForm.Meta.fields if name not in _OF_ONE_TIME),
+    "checkpoint_max_age_secs",
+)
 
 
 def submit(request: HttpRequest, page_admin: RequestAdmin) -> HttpResponse:
@@ -68,10 +72,10 @@ def _take(request: HttpRequest, page_admin: RequestAdmin, req: MigrationRequest)
     draft = form.save(commit=False)
     try:
         if is_new:
-            commands.read_statement(draft)
-            draft.save()
+            commands.draft(user, draft)
         else:
-            commands.edit(user, draft)
+            version = request.POST.get("version", "")
+            commands.edit(user, draft, int(version) if version.isdecimal() else None)
     except commands.OrderRefused as error:
         form.add_error("statement" if is_new else None, str(error))
         return _show(request, page_admin, form)

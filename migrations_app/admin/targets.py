@@ -38,6 +38,9 @@ def report_of(target: Target) -> TargetReport:
         return TargetReport("", [str(error)], {})
 
 
+_POLICY = ("required_approvals", "approver_groups", "allowed_hours", "time_zone")
+
+
 @admin.register(Target)
 class TargetAdmin(TypedAdmin[Target]):
     """Targets with a connection test; whoever may only view them sees no form."""
@@ -53,7 +56,7 @@ class TargetAdmin(TypedAdmin[Target]):
     fieldsets = (
         (None, {"fields": ("name", ("host", "port"), "database")}),
         ("Account", {"fields": ("user", "password", ("tls_mode", "tls_ca_file"))}),
-        ("Policy", {"fields": ("required_approvals", ("max_volume", "max_concurrent_runs"))}),
+        ("Policy", {"fields": (*_POLICY, ("max_volume", "max_concurrent_runs"))}),
         ("Checks before a run", {"fields": ("lint_levels",)}),
         (
             "When a copy pauses",
@@ -67,9 +70,10 @@ class TargetAdmin(TypedAdmin[Target]):
             },
         ),
     )
+    filter_horizontal = ("approver_groups",)
     viewed_fieldsets = (
         (None, {"fields": ("name", "where", "user", "tls_mode")}),
-        ("Policy", {"fields": ("required_approvals", "max_volume", "max_concurrent_runs")}),
+        ("Policy", {"fields": (*_POLICY, "max_volume", "max_concurrent_runs")}),
     )
 
     @admin.display(description="Address", ordering="host")

@@ -191,12 +191,12 @@ class CopyRun:
         """Deferred: until the order is given or the sentinel table is dropped. Held: until the
         order."""
         gate = self._run.calls.gate
-        if not (self._run.options.defer_cutover or gate.is_held) or gate.is_open:
+        if not (self._run.options.defer_cutover or gate.is_held()) or gate.is_open():
             return
         self._enter(Phase.WAITING_FOR_CUTOVER)
         names = self._at.work.names
         with self._run.sessions.opened("sentinel") as session:
-            while not gate.is_open and (gate.is_held or sentinel.stands(session, names)):
+            while not gate.is_open() and (gate.is_held() or sentinel.stands(session, names)):
                 self._run.abort.wait(_LOOK_EVERY_SECS)
 
     def _swap(self, cut_over: CutOver) -> Swap:

@@ -220,7 +220,7 @@ class CutOver:
             )
 
     def _check_gate(self) -> None:
-        if self._run.calls.gate.is_held:
+        if self._run.calls.gate.is_held():
             raise CutOverHeldError(
                 "The swap is held. The application goes on with the old table; everything is "
                 "copied, and kept up to date until the order to cut over."
@@ -229,7 +229,7 @@ class CutOver:
     def _pause(self, secs: float) -> None:
         """Between two attempts; shorter when the swap is held meanwhile."""
         until = time.monotonic() + secs
-        while time.monotonic() < until and not self._run.calls.gate.is_held:
+        while time.monotonic() < until and not self._run.calls.gate.is_held():
             self._run.abort.wait(min(_LOOK_EVERY_SECS, secs))
 
     def _holders(self, session: Session) -> list[Blocker]:

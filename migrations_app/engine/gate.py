@@ -23,12 +23,10 @@ class Gate:
         with self._lock:
             self._is_open, self._is_held = False, True
 
-    @property
     def is_open(self) -> bool:
         with self._lock:
             return self._is_open
 
-    @property
     def is_held(self) -> bool:
         with self._lock:
             return self._is_held

@@ -15,6 +15,7 @@ class CommandKind(models.TextChoices):
     SET_VOLUME = "set_volume", "Set volume"
     CUT_OVER = "cut_over", "Cut over"
     HOLD_CUTOVER = "hold_cutover", "Hold the cut-over"
+    SCHEDULE = "schedule", "Schedule"
     CANCEL = "cancel", "Cancel"
     RETRY = "retry", "Retry"
     START_AFRESH = "start_afresh", "Start afresh"

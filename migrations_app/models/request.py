@@ -24,6 +24,7 @@ from migrations_app.models.target import Target
 
 if TYPE_CHECKING:
     from migrations_app.models.checkpoint import Checkpoint
+    from migrations_app.models.command import Command
 
 
 class State(models.TextChoices):
@@ -238,6 +239,16 @@ class MigrationRequest(models.Model):
     def latest_checkpoint(self) -> Checkpoint | None:
         return self.checkpoints.order_by("-id").first()
 
+    @property
+    def waits_for_order(self) -> bool:
+        """Whether its tables are only swapped when a person orders it."""
+        return self.defer_cutover or self.cutover_held
+
+    @property
+    def open_cut_over(self) -> Command | None:
+        """The order to cut over that is not settled yet."""
+        return self.commands.filter(kind="cut_over", obeyed_at=None).first()
+
     def lease_is_held(self, now: dt.datetime) -> bool:
         """Whether a run may be alive: its lease has not expired yet."""
         return self.lease_expires_at is not None and self.lease_expires_at > now
@@ -250,7 +261,8 @@ class MigrationRequest(models.Model):
         return Options(
             volume=min(self.volume, self.target.max_volume),
             strict=self.strict,
-            defer_cutover=self.defer_cutover,
+            # What the run may do then is said by its observer.
+            defer_cutover=self.waits_for_order or bool(self.hours or self.target.allowed_hours),
             skip_drop=self.skip_drop,
             defer_indexes=DeferIndexes(self.defer_indexes),
             checkpoint_max_age_secs=float(self.checkpoint_max_age_secs),

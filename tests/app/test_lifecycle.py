@@ -23,7 +23,8 @@ from tests.app.support import make_person, make_request, make_target, put_in_sta
 # order -> the role that may give it
 ROLES = {
     "approve": "axel", "reject": "axel", "start": "olga", "stop": "olga", "set_volume": "olga",
-    "cut_over": "olga", "retry": "olga", "start_afresh": "olga", "cancel": "olga",
+    "schedule": "olga", "cut_over": "olga", "hold_cutover": "olga", "retry": "olga",
+    "start_afresh": "olga", "cancel": "olga",
 }  # fmt: skip
 _ACTIVE = {"queued", "running", "waiting_for_cutover", "cutting_over", "interrupted"}
 ALLOWED_IN = {
@@ -31,8 +32,12 @@ ALLOWED_IN = {
     "reject": {"submitted", "approved"},
     "start": {"approved", "stopped"},
     "stop": _ACTIVE,
-    "set_volume": set(State.values) - {"completed", "rejected", "cancelled"},
-    "cut_over": {"waiting_for_cutover"},
+    "schedule": {"approved", "queued", "stopped", "interrupted", "failed"},
+    "set_volume": set(State.values)
+    - {"completed", "rejected", "cancelled", "waiting_for_cutover", "cutting_over"},
+    # Of a request that is not deferred: it swaps by itself, and can be kept from it.
+    "cut_over": set(),
+    "hold_cutover": _ACTIVE | {"stopped", "failed"},
     "retry": {"failed", "interrupted"},
     "start_afresh": {"failed", "stopped"},
     "cancel": set(State.values) - {"completed", "rejected", "cancelled"},

@@ -31,9 +31,7 @@ def test_an_order_taken_back_between_two_attempts_leaves_the_tables_until_the_ne
         run.migration.hold_cut_over()
         run.wait_for_event("cutover_held")
         other.commit()
-        wait_until(
-            lambda: run.recorder.phases[-1] is Phase.WAITING_FOR_CUTOVER, "it to wait again"
-        )
+        wait_until(lambda: run.recorder.phases[-1] is Phase.WAITING_FOR_CUTOVER, "it to wait again")
         assert column_type(schema) == "int"
         schema.execute("UPDATE t SET v = -2 WHERE id = 2")
         schema.execute("DELETE FROM t WHERE id = 3")

@@ -29,7 +29,7 @@ def state_of(req: MigrationRequest) -> str:
 
 def test_an_approver_approves(clients: dict[str, Client], make_request: MakeRequest) -> None:
     req = make_request(State.SUBMITTED)
-    assert offered(clients["approver"], req) == ["approve", "reject"]
+    assert offered(clients["approver"], req) == ["approve", "reject", "comment"]
     clients["approver"].post(order_url(req, "approve"), {"comment": "Fine."})
     assert state_of(req) == State.APPROVED
     assert Approval.objects.get().comment == "Fine."
@@ -88,7 +88,7 @@ def test_what_a_role_may_not_order_is_not_offered_and_refused_by_address(
 def test_an_irreversible_order_needs_the_table_name(
     clients: dict[str, Client], make_request: MakeRequest
 ) -> None:
-    req = make_request(State.WAITING_FOR_CUTOVER)
+    req = make_request(State.WAITING_FOR_CUTOVER, defer_cutover=True)
     clients["operator"].post(order_url(req, "cut_over"), {"confirm": "order"})
     assert not Command.objects.exists()
     clients["operator"].post(order_url(req, "cut_over"), {"confirm": "orders"})

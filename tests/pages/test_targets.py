@@ -21,7 +21,7 @@ def typed(**changes: Any) -> dict[str, Any]:
     return {
         "name": "Shop", "host": "127.0.0.1", "port": "1", "user": "app", "database": "shop",
         "tls_mode": "preferred", "required_approvals": "1", "max_volume": "11",
-        "max_concurrent_runs": "2", "replica_max_lag_secs": "120", **changes,
+        "time_zone": "UTC", "max_concurrent_runs": "2", "replica_max_lag_secs": "120", **changes,
     }  # fmt: skip
 
 

@@ -1,0 +1,91 @@
+"""What all orders have in common: permission and state first, then one guarded move, in words."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+from migrations_app import lifecycle, offers
+from migrations_app.lifecycle import LifecycleError
+from migrations_app.models import Command, CommandKind, CommandResult, MigrationRequest
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+
+class OrderRefused(Exception):
+    """The order was not accepted and nothing was changed; str() says why, for people."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Arguments:
+    """What comes with an order.
+
+    comment: a reason or remark, for ``submit`` why its unsafe parts are meant; volume: for
+    ``set_volume``; start_after, hours: for ``schedule``; version: the request's as the person saw
+    it, when the order is to count for nothing else.
+    """
+
+    comment: str = ""
+    volume: int | None = None
+    start_after: dt.datetime | None = None
+    hours: str = ""
+    version: int | None = None
+
+
+def require(kind: str, request: MigrationRequest, actor: User) -> None:
+    """Raise OrderRefused unless this person may give this order now."""
+    reason = offers.why_not(offers.ORDERS[kind], request, actor)
+    if reason:
+        raise OrderRefused(reason)
+
+
+def move(
+    request: MigrationRequest,
+    name: str,
+    message: str,
+    actor: User,
+    data: dict[str, Any] | None = None,
+    **changes: Any,
+) -> None:
+    """A move whose permission was checked already, by ``require``."""
+    try:
+        lifecycle.move(request, name, message, actor=actor, data=data, changes=changes)
+    except LifecycleError as error:
+        raise OrderRefused(str(error)) from None
+
+
+def write(
+    kind: CommandKind,
+    request: MigrationRequest,
+    actor: User,
+    argument: dict[str, Any] | None = None,
+) -> Command:
+    """An order that a run is to carry out."""
+    return Command.objects.create(request=request, kind=kind, actor=actor, argument=argument or {})
+
+
+def settled(
+    kind: CommandKind,
+    request: MigrationRequest,
+    actor: User,
+    answer: str,
+    argument: dict[str, Any] | None = None,
+) -> Command:
+    """An order that was carried out at once."""
+    command = write(kind, request, actor, argument)
+    command.settle(answer)
+    return command
+
+
+def take_back(request: MigrationRequest, kind: CommandKind, answer: str) -> int:
+    """Settle the open orders of a kind as taken back; returns how many there were."""
+    return sum(
+        command.settle(answer, CommandResult.TAKEN_BACK)
+        for command in request.commands.filter(kind=kind, obeyed_at=None)
+    )
+
+
+def changed_meanwhile(request: MigrationRequest) -> str:
+    return f"Somebody else changed request #{request.pk} at the same moment. Look again."
