@@ -21,6 +21,7 @@ from migrations_app.models import MigrationRequest
 
 _COUNTER = re.compile(r" AUTO_INCREMENT=\d+")
 _DIFF_LINES = 40
+_TONES = {LintLevel.REFUSE: "bad", LintLevel.ACKNOWLEDGE: "bad", LintLevel.WARN: "warn"}
 
 
 class CannotLookError(Exception):
@@ -36,6 +37,11 @@ class Found:
     level: str
     message: str
     remedy: str
+
+    @property
+    def tone(self) -> str:
+        """The colour in which it is shown."""
+        return _TONES.get(self.level, "quiet")
 
     @property
     def words(self) -> str:

@@ -82,7 +82,11 @@ def test_the_request_page_tells_its_history_in_words(
 
 
 def test_a_fallback_is_said_plainly(clients: dict[str, Client], told: MigrationRequest) -> None:
-    data = {"reason": "binlog.000012 is gone", "rows_lost": 391_000, "position": "binlog.000012:9"}
+    data = {
+        "reason": "binlog.000012 is gone",
+        "rows_lost": 391_000,
+        "old_position": "binlog.000012:9",
+    }
     Event.objects.create(request=told, kind="fresh_start", message="Afresh.", data=data)
     text = clients["requester"].get(url("migrationrequest_change", told.pk)).content.decode()
     for said in ("The copy began again", "binlog.000012 is gone", "391,000", "binlog.000012:9"):
