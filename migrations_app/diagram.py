@@ -11,8 +11,8 @@ _WHO = {
     "operate_migrationrequest": "operator",
     "": "system",
 }
-# In the picture, moves from most states would hide the others: the table has them.
-_MOST = 6
+# In the picture, moves from many states would hide the others: the table has them.
+_MANY = 4
 
 _HEAD = """# Lifecycle of a request
 
@@ -31,7 +31,7 @@ def as_markdown() -> str:
 def _picture() -> str:
     lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {State.DRAFT.value}"]
     for name, move in TRANSITIONS.items():
-        if len(move.sources) < _MOST:
+        if len(move.sources) < _MANY:
             lines += [
                 f"    {state.value} --> {move.target.value}: {name}" for state in _ordered(move)
             ]

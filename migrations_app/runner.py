@@ -32,7 +32,7 @@ from migrations_app.engine import (
     OutcomeKind,
     clean_up,
 )
-from migrations_app.lifecycle import LeaseLostError
+from migrations_app.lifecycle import ConflictError, LeaseLostError
 from migrations_app.models import DesiredState, MigrationRequest, Run, State
 from migrations_app.runobserver import RunObserver, RunStop
 from migrations_app.supervisor import dropped_words
@@ -148,14 +148,17 @@ class Runner:
             return False
         if not is_new:
             return True
-        with transaction.atomic():
-            request.approvals.filter(voided_at=None).update(voided_at=Now())
-            words = (
-                f"Not begun, since something is not as it was approved: {drift.words}. Nothing was "
-                f"changed. Its requester looks at it and submits it again."
-            )
-            self._move("drift", None, words, data, desired_state=DesiredState.IDLE)
-            settle_open(request, answers.FAILED)
+        words = (
+            f"Not begun, since something is not as it was approved: {drift.words}. Nothing was "
+            f"changed. Its requester looks at it and submits it again."
+        )
+        try:
+            with transaction.atomic():
+                request.approvals.filter(voided_at=None).update(voided_at=Now())
+                self._move("drift", None, words, data, desired_state=DesiredState.IDLE)
+                settle_open(request, answers.FAILED)
+        except ConflictError:
+            return True  # a person has just stopped or cancelled it: the run ends by that order
         return False
 
     def _open_run(self) -> Run:

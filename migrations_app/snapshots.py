@@ -21,7 +21,11 @@ from migrations_app.models import MigrationRequest
 
 _COUNTER = re.compile(r" AUTO_INCREMENT=\d+")
 _DIFF_LINES = 40
-_TONES = {LintLevel.REFUSE: "bad", LintLevel.ACKNOWLEDGE: "bad", LintLevel.WARN: "warn"}
+_TONES: dict[str, str] = {
+    LintLevel.REFUSE: "bad",
+    LintLevel.ACKNOWLEDGE: "bad",
+    LintLevel.WARN: "warn",
+}
 
 
 class CannotLookError(Exception):
