@@ -269,10 +269,15 @@ class MigrationRequest(models.Model):
             replica_dsns=self.target.replica_dsns,
             replica_max_lag_secs=float(self.target.replica_max_lag_secs),
             max_load=limits,
-            # A later run of this request has taken its lease, and may end what is left of it.
-            run_token=f"request-{self.pk}-{self.created_at.timestamp():.6f}",
+            run_token=self._run_token(),
             fresh=self.fresh_wanted,
         )
+
+    def _run_token(self) -> str:
+        """Whoever runs this request next has taken its lease, and may end what is left of a run."""
+        if self.pk is None:
+            return ""
+        return f"request-{self.pk}-{self.created_at.timestamp():.6f}"
 
     def progress(self) -> dict[str, Any]:
         """The latest reading, as its columns."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
 from migrations_app.models import MigrationRequest, State, Target
+from tests.app.support import make_target
 from tests.conftest import Schema
 from tests.pages.conftest import STATEMENT, MakeRequest
 
@@ -124,3 +127,36 @@ def test_a_similar_request_begins_with_the_old_one(
     old = make_request(State.COMPLETED, statement="ALTER TABLE orders ADD COLUMN colour INT")
     page = clients["requester"].get(reverse(ADD), {"like": old.pk})
     assert "ADD COLUMN colour INT" in page.content.decode()
+
+
+def test_what_a_statement_would_do_is_said_while_it_is_written(
+    clients: dict[str, Client], schema: Schema, people: dict[str, User]
+) -> None:
+    schema.execute("CREATE TABLE orders (id INT PRIMARY KEY, total INT, note VARCHAR(40))")
+    shop = make_target(schema.dsn)
+    url = reverse("admin:migrations_app_migrationrequest_check")
+
+    def said(statement: str, **fields: Any) -> str:
+        answer = clients["requester"].post(
+            url, {"statement": statement, "target": shop.pk, **fields}
+        )
+        assert answer.status_code == 200
+        assert schema.dsn.password not in answer.content.decode()
+        return html.unescape(answer.content.decode())
+
+    assert "Write the statement" in said(" ")
+    assert "Choose the target" in said("ALTER TABLE orders ADD x INT", target="")
+    assert "sp-field-error" in said("ALTER TABEL orders")
+    text = said("ALTER TABLE orders MODIFY total BIGINT")
+    assert "Every row is copied" in text
+    assert "+  `total` bigint" in text
+    assert "1 of these must approve: approver" in text
+    assert "No row is copied" in said("ALTER TABLE orders ADD COLUMN x INT")
+    text = said("ALTER TABLE orders DROP COLUMN note")
+    assert "acknowledge" in text
+    assert "Say above why" in text
+    assert "It would be refused" in said("ALTER TABLE orders DROP COLUMN nothing")
+    assert schema.execute("SHOW TABLES") == [("orders",)]
+    assert MigrationRequest.objects.count() == 0
+    for role in ("approver", "operator"):
+        assert clients[role].post(url, {}).status_code == 403
