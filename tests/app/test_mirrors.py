@@ -18,7 +18,7 @@ from django_q.models import OrmQ, Schedule
 from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
 from migrations_app import expiries, mirrors, snapshots, supervisor, tasks
-from migrations_app.engine import OutcomeKind
+from migrations_app.engine import OutcomeKind, TransientError
 from migrations_app.models import Checkpoint, Event, MigrationRequest, Run, State
 from playground.server import PrivateServer
 from tests.app.support import make_request, make_target, put_in_state
@@ -83,7 +83,7 @@ def add_run(request: MigrationRequest) -> Run:
 def looked_at(request: MigrationRequest) -> Checkpoint:
     """The newest mirror after a look."""
     request = MigrationRequest.objects.select_related("target").get(pk=request.pk)
-    with contextlib.suppress(mirrors.TransientError):
+    with contextlib.suppress(TransientError):
         mirrors.look(request)
     return newest(request)
 
@@ -274,9 +274,12 @@ def test_a_target_that_hangs_is_given_up_and_asked_once_a_round(
     monkeypatch.setattr(mirrors, "_ANSWER_SECS", 1)
     asked: list[int] = []
     ask = mirrors._ask
-    monkeypatch.setattr(
-        mirrors, "_ask", lambda request: (asked.append(request.pk), ask(request))[1]
-    )
+
+    def counted(request: MigrationRequest) -> Any:
+        asked.append(request.pk)
+        return ask(request)
+
+    monkeypatch.setattr(mirrors, "_ask", counted)
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as deaf:
         target = make_target()
         target.port = deaf.getsockname()[1]

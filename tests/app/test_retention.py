@@ -130,7 +130,7 @@ def test_what_only_served_its_day_goes_and_history_stays(run: Run, requester: Us
     ApiToken.objects.create(user=requester, name="in use", digest="in use")
     retention.tidy_up()
     counts = {
-        model: model.objects.count()  # type: ignore[attr-defined]
+        model: model.objects.count()
         for model in (Task, Session, NoticeDelivery, ApiToken, Event, Checkpoint, Run)
     }
     assert counts == {
