@@ -139,21 +139,26 @@ def _said_since(request: MigrationRequest, since: dt.datetime) -> Level:
 def _expiring_words(
     request: MigrationRequest, newest: Checkpoint, end: End, hours: float, log_reason: str
 ) -> str:
-    left = f"for another {words.duration(hours * 3600)}" if hours else "not for sure any more"
     until = f"{end.at.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"
+    left = f"can be resumed for another {words.duration(hours * 3600)} (until {until}) at the least"
+    if not hours:
+        left = f"may be lost at any moment (since {until})"
     rows = words.grouped(newest.rows_copied)
     if end.by_age:
         why = f"it is then above the request's age limit of {_span(request)}"
         remedy = "Start it before."
     else:
-        why = f"the target may delete the binary log from then on: {log_reason}"
+        why = f"the target may delete the binary log from then on. {_sentence(log_reason)}"
         remedy = f"Start it before, or raise binlog_expire_logs_seconds on {request.target}."
     afterwards = "a start is refused" if request.strict else "a start begins again at the first row"
     return (
-        f"The checkpoint at {newest.position} can be resumed {left} (until {until} at the "
-        f"earliest): {why.rstrip('.')}. Afterwards {afterwards}, and the {rows} copied rows are "
-        f"lost. {remedy}"
+        f"The checkpoint at {newest.position} {left}: {why.rstrip('.')}. Afterwards "
+        f"{afterwards}, and the {rows} copied rows are lost. {remedy}"
     )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _span(request: MigrationRequest) -> str:

@@ -76,6 +76,8 @@ def standing(checkpoint: Checkpoint, request: MigrationRequest, now: dt.datetime
     sentence = f"resumable {label} at least. {reason}"
     if not hours:
         sentence = "resumable at the last look, but its time is over: it may be gone."
+    tone = "warn" if soon else "good"
     if checkpoint.why_not:
         sentence += f" {checkpoint.why_not}"
-    return Standing(label, sentence, "warn" if soon else "good", soon, end.by_age)
+        tone = "warn" if soon else "quiet"
+    return Standing(label, sentence, tone, soon, end.by_age)

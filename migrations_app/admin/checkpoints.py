@@ -43,7 +43,7 @@ class CheckpointAdmin(ReadOnlyAdmin[Checkpoint]):
         "at",
         "standing",
         "log_expiry",
-        "looked_at",
+        "found",
         "gtid_set",
         "step",
         "rows",
@@ -85,6 +85,10 @@ class CheckpointAdmin(ReadOnlyAdmin[Checkpoint]):
     @admin.display(description="Log may be deleted")
     def log_expiry(self, checkpoint: Checkpoint) -> str:
         return age(checkpoint.log_expires_at)
+
+    @admin.display(description="This was found")
+    def found(self, checkpoint: Checkpoint) -> str:
+        return age(checkpoint.looked_at)
 
     @admin.display(description="Step", ordering="phase")
     def step(self, checkpoint: Checkpoint) -> str:

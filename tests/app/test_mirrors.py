@@ -19,7 +19,7 @@ from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
 from migrations_app import expiries, mirrors, snapshots, supervisor, tasks
 from migrations_app.engine import OutcomeKind, TransientError
-from migrations_app.models import Checkpoint, Event, MigrationRequest, Run, State
+from migrations_app.models import Checkpoint, Event, MigrationRequest, Run, State, Target
 from playground.server import PrivateServer
 from tests.app.support import make_request, make_target, put_in_state
 from tests.conftest import Schema, fresh_schema
@@ -299,6 +299,21 @@ def test_a_target_that_hangs_is_given_up_and_asked_once_a_round(
 
 
 # -- warnings
+
+
+def test_a_forecast_that_came_true_unseen_is_said_so(target: Target, requester: User) -> None:
+    request = make_request(target, requester)
+    put_in_state(request, State.STOPPED)
+    Checkpoint.objects.create(
+        request=request, run=add_run(request), engine_id=1, binlog_name="b.1", binlog_pos=4,
+        phase="copy_rows", engine_version="1", created_at=timezone.now(), resumable=True,
+        log_expires_at=timezone.now() - dt.timedelta(hours=1),
+    )  # fmt: skip
+    found = looked_at(request)
+    assert found.resumable is True
+    ((level, message),) = told(request, "checkpoint_expiring")
+    assert level == "error"
+    assert "may be lost at any moment (since 20" in message
 
 
 def test_the_warning_comes_once_and_again_when_it_is_near(
