@@ -130,7 +130,8 @@ def test_a_stopped_request_can_be_resumed_until_its_log_goes(
     assert f"the {found.rows_copied:,} copied rows are copied again" in message
     event = Event.objects.get(request=request, kind="checkpoint_stale")
     assert event.data["rows_lost"] == found.rows_copied > 0
-    looked_at(request)
+    own.execute("DROP TABLE _t_new")
+    assert "_t_new is gone" in looked_at(request).why_not  # another reason, the same news
     assert len(told(request, "checkpoint_stale")) == 1
 
 
@@ -200,6 +201,20 @@ def test_only_the_newest_counts_and_another_runs_newer_one_more(
     assert found.resumable is False
     assert f"The target has number {last.engine_id + 100}" in found.why_not
     assert not told(request, "checkpoint_stale")  # a start goes on from that one
+
+
+def test_what_is_to_begin_again_is_not_looked_at(
+    schema: Schema, requester: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = stopped(schema, requester, monkeypatch)
+    schema.execute("DROP TABLE _t_new")
+    put_in_state(request, State.QUEUED, fresh_wanted=True)
+    mirrors.look_at_all()
+    mirrors.look_at_one(request.pk)
+    assert newest(request).resumable is None
+    put_in_state(request, State.QUEUED, fresh_wanted=False)
+    mirrors.look_at_one(request.pk)
+    assert newest(request).resumable is False
 
 
 def test_of_a_request_that_has_ended_nothing_is_resumable(
