@@ -12,7 +12,7 @@ from collections import Counter
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from migrations_app import hours, lifecycle
@@ -62,12 +62,11 @@ def queued() -> QuerySet[MigrationRequest]:
 
 
 def place(request: MigrationRequest) -> int | None:
-    """Its place in the queue, 1 for the next one; None when it is not queued."""
+    """Its place in the queue, 1 for the next one; None when it is not in it, or very far back."""
     if request.state != State.QUEUED:
         return None
-    before = Q(queued_at__lt=request.queued_at) if request.queued_at else Q()
-    same = Q(queued_at=request.queued_at, pk__lt=request.pk)
-    return 1 + queued().filter(before | same).count()
+    first = list(queued().values_list("pk", flat=True)[:_LOOK_AT_MOST])
+    return first.index(request.pk) + 1 if request.pk in first else None
 
 
 def hours_are_open(request: MigrationRequest, now: dt.datetime | None = None) -> bool:

@@ -16,6 +16,7 @@ import socket
 import time
 from typing import Any
 
+from django.conf import settings
 from django.db import close_old_connections, transaction
 from django.db.models import Max
 from django.db.models.functions import Now
@@ -31,9 +32,9 @@ from migrations_app.engine import (
     OutcomeKind,
     clean_up,
 )
-from migrations_app.lifecycle import LeaseLostError
+from migrations_app.lifecycle import ConflictError, LeaseLostError
 from migrations_app.models import DesiredState, MigrationRequest, Run, State
-from migrations_app.runobserver import LEASE_SECS, RunObserver, RunStop
+from migrations_app.runobserver import RunObserver, RunStop
 from migrations_app.supervisor import dropped_words
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ def run(request_id: int) -> None:
     if drain.is_raised():
         return  # the supervisor of another worker wakes somebody again
     close_old_connections()
-    leased = admission.admit(worker_name(), LEASE_SECS)
+    leased = admission.admit(worker_name(), settings.LEASE_SECS)
     if leased is None:
         # Its wake-up is used up; the supervisor sends another when it may begin.
         MigrationRequest.objects.filter(pk=request_id, state=State.QUEUED).update(enqueued_at=None)
@@ -129,27 +130,35 @@ class Runner:
         """Before the first row is copied: the table is still what the approvers saw. Otherwise the
         request needs a new look, or has been made already; it comes to rest here then."""
         request = self.request
-        if request.checkpoints.exists() and not request.fresh_wanted:
-            return True  # the engine compares a copy that has begun
+        before = request.runs.first()
+        was_lost = before is not None and before.outcome == Run.LOST
+        is_new = request.fresh_wanted or not request.checkpoints.exists()
+        if not is_new and not was_lost:
+            return True
         try:
             drift = snapshots.drift(request)
         except snapshots.CannotLookError:
             return True  # the run says what is the matter, and tries again
-        if drift is None:
-            return True
+        if drift is None or drift.begun:
+            return True  # the engine compares a copy that has begun
         data = {"diff": drift.diff}
-        if drift.already_made and request.runs.exists():
-            # Its run was lost right after the server had made the change.
+        if drift.already_made and was_lost:
+            # Its run was lost when everything was done, and that had not been told yet.
             self._rest_as_completed(None, "The change has been made: the table is as asked for.")
             return False
-        with transaction.atomic():
-            request.approvals.filter(voided_at=None).update(voided_at=Now())
-            words = (
-                f"Not begun, since something is not as it was approved: {drift.words}. Nothing was "
-                f"changed. Its requester looks at it and submits it again."
-            )
-            self._move("drift", None, words, data, desired_state=DesiredState.IDLE)
-            settle_open(request, answers.FAILED)
+        if not is_new:
+            return True
+        words = (
+            f"Not begun, since something is not as it was approved: {drift.words}. Nothing was "
+            f"changed. Its requester looks at it and submits it again."
+        )
+        try:
+            with transaction.atomic():
+                request.approvals.filter(voided_at=None).update(voided_at=Now())
+                self._move("drift", None, words, data, desired_state=DesiredState.IDLE)
+                settle_open(request, answers.FAILED)
+        except ConflictError:
+            return True  # a person has just stopped or cancelled it: the run ends by that order
         return False
 
     def _open_run(self) -> Run:
@@ -167,7 +176,7 @@ class Runner:
                 rows_at_start=request.rows_copied,
             )
             lifecycle.renew_lease(
-                request, self.token, LEASE_SECS, running_volume=volume, started_at=Now()
+                request, self.token, settings.LEASE_SECS, running_volume=volume, started_at=Now()
             )
         return row
 

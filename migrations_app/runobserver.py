@@ -6,6 +6,7 @@ import threading
 import time
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 
 from migrations_app import admission, drain, lifecycle
@@ -23,7 +24,6 @@ from migrations_app.models import (
     State,
 )
 
-LEASE_SECS = 30.0
 SAMPLE_EVERY_SECS = 5.0
 _FINAL_EVENTS = frozenset({Phase.COMPLETED.value, Phase.STOPPED.value, Phase.FAILED.value})
 
@@ -60,7 +60,7 @@ class RunObserver:
     def phase_changed(self, phase: Phase) -> None:
         if phase.value in _FINAL_EVENTS:
             return
-        lifecycle.renew_lease(self._request, self._token, LEASE_SECS, phase=phase.value)
+        lifecycle.renew_lease(self._request, self._token, settings.LEASE_SECS, phase=phase.value)
         self._request.refresh_from_db(fields=["state"])
         if self._request.state == State.STOPPING:
             return
@@ -75,7 +75,7 @@ class RunObserver:
         lifecycle.renew_lease(
             self._request,
             self._token,
-            LEASE_SECS,
+            settings.LEASE_SECS,
             phase=progress.phase.value,
             rows_copied=progress.rows_copied,
             rows_total=progress.rows_total,
@@ -154,7 +154,7 @@ class RunObserver:
     # -- the parts of it
 
     def _assert_lease(self) -> None:
-        lifecycle.renew_lease(self._request, self._token, LEASE_SECS)
+        lifecycle.renew_lease(self._request, self._token, settings.LEASE_SECS)
 
     def _note_begin(self, event: EngineEvent) -> None:
         changes: dict[str, Any] = {

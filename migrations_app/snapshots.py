@@ -16,10 +16,16 @@ from migrations_app.engine import EngineError, parse_change
 from migrations_app.engine.checkpoint import ENGINE_VERSION
 from migrations_app.engine.lint import LintLevel
 from migrations_app.engine.plan import Plan, plan
+from migrations_app.engine.saved import NextKind
 from migrations_app.models import MigrationRequest
 
 _COUNTER = re.compile(r" AUTO_INCREMENT=\d+")
 _DIFF_LINES = 40
+_TONES: dict[str, str] = {
+    LintLevel.REFUSE: "bad",
+    LintLevel.ACKNOWLEDGE: "bad",
+    LintLevel.WARN: "warn",
+}
 
 
 class CannotLookError(Exception):
@@ -35,6 +41,11 @@ class Found:
     level: str
     message: str
     remedy: str
+
+    @property
+    def tone(self) -> str:
+        """The colour in which it is shown."""
+        return _TONES.get(self.level, "quiet")
 
     @property
     def words(self) -> str:
@@ -72,12 +83,13 @@ class TableSeen:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Snapshot:
-    """taken_at: ISO 8601, by the clock of the web server or worker."""
+    """taken_at: ISO 8601, by the clock of the web server or worker; begun: see ``Drift``."""
 
     taken_at: str
     engine_version: str
     tables: list[TableSeen]
     findings: list[Found]
+    begun: bool = False
 
     @property
     def refusals(self) -> list[Found]:
@@ -126,6 +138,7 @@ def take(request: MigrationRequest) -> Snapshot:
             for one in plans
             for found in one.findings
         ],
+        any(one.next_run.kind in (NextKind.RESUME, NextKind.FINISH) for one in plans),
     )
 
 
@@ -150,11 +163,16 @@ def _table_seen(one: Plan) -> TableSeen:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Drift:
-    """What is different from what was approved. already_made: every table is as it was to be."""
+    """What is different from what was approved.
+
+    already_made: every table is as it was to be; begun: an earlier run left a checkpoint, with
+    which the next one goes on or ends.
+    """
 
     words: str
     diff: str
     already_made: bool
+    begun: bool
 
 
 def drift(request: MigrationRequest) -> Drift | None:
@@ -183,6 +201,7 @@ def drift(request: MigrationRequest) -> Drift | None:
         "; ".join(words),
         "\n".join(_diff(before.get(table.name), table) for table in changed),
         bool(changed) and all(_is_made(before.get(table.name), table) for table in now.tables),
+        now.begun,
     )
 
 

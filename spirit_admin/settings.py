@@ -155,6 +155,9 @@ WHITENOISE_USE_FINDERS = True
 # wakes them: what is run is decided by rows. Figures: a run may last for days, and a delivery of
 # it must not be repeated meanwhile, so `retry` is a year; a lost one is found by the supervisor.
 RUNNER_CONCURRENCY = env.int("RUNNER_CONCURRENCY", default=4)
+# A run that has not shown itself for as long has lost its request, which another worker takes up.
+LEASE_SECS = env.float("LEASE_SECS", default=30.0)
+SUPERVISE_EVERY_SECS = env.float("SUPERVISE_EVERY_SECS", default=10.0)
 # On all workers together; a target has a limit of its own.
 MAX_CONCURRENT_RUNS = env.int("MAX_CONCURRENT_RUNS", default=20)
 _REDIS_URL = env.str("REDIS_URL", default="")

@@ -56,5 +56,5 @@ def _fallback(req: MigrationRequest) -> Fallback | None:
         at=event.created_at,
         reason=f"{reason}.",
         rows_lost=data.get("rows_lost"),
-        position=str(data.get("position") or ""),
+        position=str(data.get("old_position") or ""),
     )

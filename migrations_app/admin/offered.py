@@ -15,7 +15,7 @@ from migrations_app import lifecycle, offers
 from migrations_app.admin.links import admin_url
 from migrations_app.admin.order_words import order_words
 from migrations_app.admin.volume_words import VolumeStep, volume_meaning, volume_steps
-from migrations_app.models import Command, CommandKind, MigrationRequest
+from migrations_app.models import Command, CommandKind, CommandResult, MigrationRequest
 
 # Offered elsewhere on the page, by a control of its own.
 VOLUME_ORDER = CommandKind.SET_VOLUME
@@ -131,7 +131,8 @@ def _pending(req: MigrationRequest) -> str:
     order = Command.objects.filter(request=req, obeyed_at=None).select_related("actor").first()
     if order is None:
         return ""
+    stands = "being tried" if order.result == CommandResult.TRYING else "not carried out yet"
     return (
-        f"Ordered by {order.actor.get_username()} and not carried out yet:"
-        f" {order.get_kind_display().lower()}."
-    )
+        f"{order.get_kind_display()}, ordered by {order.actor.get_username()}: {stands}."
+        f" {order.answer}"
+    ).strip()

@@ -12,7 +12,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from migrations_app import mirrors, words
+from migrations_app import admission, mirrors, snapshots, words
 from migrations_app.admin import banner, history, offered, progress_view
 from migrations_app.admin.access import SUBMIT, may
 from migrations_app.admin.editing import may_edit
@@ -39,6 +39,8 @@ def page_context(req: MigrationRequest, user: User) -> dict[str, Any]:
     return {
         "req": req,
         "state": words.state_words(req.state),
+        "waiting": waiting(req),
+        "snapshot": snapshots.read(req.snapshot),
         "now": timezone.now(),
         "is_active": req.is_active,
         "is_final": req.is_final,
@@ -74,6 +76,17 @@ def _standing(req: MigrationRequest, checkpoints: list[history.CheckpointView]) 
         "expiring": found if found and found.expires_soon else None,
         "unusable": found is not None and found.tone == "bad" and not req.fresh_wanted,
     }
+
+
+def waiting(req: MigrationRequest) -> str:
+    """What a request that is to run waits for, and its place in the queue; "" otherwise."""
+    if req.state == State.QUEUED:
+        place = admission.place(req)
+        where = f"Number {place} in the queue." if place else ""
+        return f"{where} {req.waiting_for}".strip()
+    if req.state in (State.APPROVED, State.DRAFT, State.WAITING_FOR_CUTOVER):
+        return req.message
+    return ""
 
 
 def _editing(req: MigrationRequest, user: User) -> dict[str, Any]:

@@ -192,7 +192,7 @@ def cancel(actor: User, request: MigrationRequest) -> Command:
             words = f"{who} cancelled it while it was stopping."
             lifecycle.record(request, "cancel_ordered", words, actor=actor)
             return write(CommandKind.CANCEL, request, actor)
-        if request.runs.exists():
+        if request.state in offers.RUNNING or request.runs.exists():
             # A worker drops the tables: that can take long, and the target may be down.
             move(
                 request,

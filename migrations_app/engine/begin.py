@@ -153,16 +153,7 @@ class Beginning:
 
     def cannot_resume(self, why: CheckpointUnusableError) -> None:
         """Strict: refuse and keep everything. Else say what is lost by starting afresh."""
-        row = why.row
-        data = {
-            "reason": why.reason,
-            "server_message": why.server_text,
-            "rows_lost": row.rows_copied if row else 0,
-            "position": row.position if row else "",
-            "gtid_set": row.gtid_set if row else "",
-            "checkpoint_id": row.id if row else None,
-            "saved_at": row.created_at.isoformat() if row else "",
-        }
+        data = self._lost(why)
         self.tell(
             Event(
                 "resume_failed",
@@ -188,6 +179,25 @@ class Beginning:
                 data,
             )
         )
+
+    def _lost(self, why: CheckpointUnusableError) -> dict[str, object]:
+        """What of an earlier run cannot be used, as an event's data. Ages by the server's clock."""
+        row = why.row
+        with self.sessions.opened("position") as session:
+            now = current_position(session)
+            age_secs = round(self.checkpoints.age_secs(session, row)) if row else None
+        return {
+            "reason": why.reason,
+            "server_message": why.server_text,
+            "rows_lost": row.rows_copied if row else 0,
+            "old_position": row.position if row else "",
+            "old_gtid_set": row.gtid_set if row else "",
+            "new_position": f"{now.file}:{now.offset}",
+            "new_gtid_set": now.gtid_set,
+            "age_secs": age_secs,
+            "checkpoint_id": row.id if row else None,
+            "saved_at": row.created_at.isoformat() if row else "",
+        }
 
     def afresh(self, facts: ServerFacts) -> Plan | Method:
         """Clean up, let the server try by itself, else make the shadow tables.

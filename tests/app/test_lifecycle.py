@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import pytest
 from django.contrib.auth.models import User
 
-from migrations_app import commands, lifecycle, supervisor
+from migrations_app import commands, diagram, lifecycle, supervisor
 from migrations_app.commands import OrderRefused
 from migrations_app.lifecycle import ConflictError, LeaseLostError
 from migrations_app.models import (
@@ -19,6 +21,8 @@ from migrations_app.models import (
 )
 from migrations_app.models.event import AppendOnlyError
 from tests.app.support import make_person, make_request, make_target, put_in_state
+
+DOCUMENT = pathlib.Path(__file__).resolve().parents[2] / "docs/lifecycle.md"
 
 # order -> the role that may give it
 ROLES = {
@@ -206,3 +210,7 @@ def test_events_can_be_added_and_nothing_else(draft: MigrationRequest) -> None:
         Event.objects.all().delete()
     with pytest.raises(AppendOnlyError):
         Event.objects.update(message="It did not.")
+
+
+def test_the_diagram_in_the_docs_is_the_lifecycle() -> None:
+    assert DOCUMENT.read_text() == diagram.as_markdown(), "run manage.py lifecycle_diagram"

@@ -167,7 +167,7 @@ def test_a_purged_position_leads_to_a_fresh_start_that_says_what_was_lost(
     fresh = [event for event in recorder.events if event.kind == "fresh_start"]
     assert len(fresh) == 1
     assert fresh[0].data["rows_lost"] == saved.rows_copied > 0
-    assert fresh[0].data["position"] == saved.position
+    assert fresh[0].data["old_position"] == saved.position
     assert schema.execute("SELECT COUNT(*) FROM t") == [(5_001,)]
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
-from migrations_app.models import Event, MigrationRequest, Run, State, Target
+from migrations_app.models import Checkpoint, Event, MigrationRequest, Run, State, Target
 from tests.pages.conftest import ROLES, SECRET, MakeRequest
 
 LISTS = ("migrationrequest", "target", "event", "checkpoint", "run", "command")
@@ -82,7 +84,11 @@ def test_the_request_page_tells_its_history_in_words(
 
 
 def test_a_fallback_is_said_plainly(clients: dict[str, Client], told: MigrationRequest) -> None:
-    data = {"reason": "binlog.000012 is gone", "rows_lost": 391_000, "position": "binlog.000012:9"}
+    data = {
+        "reason": "binlog.000012 is gone",
+        "rows_lost": 391_000,
+        "old_position": "binlog.000012:9",
+    }
     Event.objects.create(request=told, kind="fresh_start", message="Afresh.", data=data)
     text = clients["requester"].get(url("migrationrequest_change", told.pk)).content.decode()
     for said in ("The copy began again", "binlog.000012 is gone", "391,000", "binlog.000012:9"):
@@ -164,3 +170,31 @@ def test_nobody_comes_in_without_logging_in(client: Client, told: MigrationReque
         answer = client.get(url(name, told.pk))
         assert answer.status_code == 302
         assert reverse("admin:login") in answer["Location"]
+
+
+@pytest.mark.parametrize("name", ["migrationrequest", "event", "checkpoint", "run", "command"])
+def test_a_list_asks_the_database_as_often_for_many_rows_as_for_few(
+    name: str, clients: dict[str, Client], told: MigrationRequest, make_request: MakeRequest
+) -> None:
+    def queries() -> int:
+        address = reverse(f"admin:migrations_app_{name}_changelist")
+        clients["operator"].get(address)
+        with CaptureQueriesContext(connection) as captured:
+            assert clients["operator"].get(address).status_code == 200
+        return len(captured)
+
+    def one_more() -> None:
+        row = make_request(State.RUNNING)
+        run = Run.objects.create(request=row, number=1, lease_token=1, worker="w", pid=1, volume=3)
+        Checkpoint.objects.create(
+            request=row, run=run, engine_id=1, binlog_name="b.1", binlog_pos=4, phase="copy_rows",
+            engine_version="1", created_at=run.started_at,
+        )  # fmt: skip
+        Event.objects.create(request=row, run=run, kind="started", message="Begun.")
+        row.commands.create(kind="stop", actor=row.requester)
+
+    one_more()
+    few = queries()
+    for _ in range(25):
+        one_more()
+    assert queries() == few

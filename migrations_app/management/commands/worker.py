@@ -29,7 +29,6 @@ from migrations_app.cluster import ClusterProcess
 
 logger = logging.getLogger(__name__)
 
-SUPERVISE_EVERY_SECS = 10.0
 _LOOK_EVERY_SECS = 0.5
 # A cluster that dies at once, again and again, is not restarted faster than this.
 _RESTART_PAUSE_SECS = 5.0
@@ -98,7 +97,7 @@ class Worker:
                 if process.has_ended:
                     self._restart(name, "it ended by itself")
             if time.monotonic() >= next_look:
-                next_look = time.monotonic() + SUPERVISE_EVERY_SECS
+                next_look = time.monotonic() + settings.SUPERVISE_EVERY_SECS
                 self._supervise()
 
     def _supervise(self) -> None:
