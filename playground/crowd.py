@@ -32,8 +32,8 @@ _FILLS = {
         "INSERT INTO migrations_app_run (request_id, number, lease_token, worker, pid, volume, "
         "method, started_at, outcome, message, rows_at_start, rows_at_end) "
         + _NUMBERS
-        + " SELECT 1 + i % {requests}, i, 1, 'w', 1, 3, 'copy', CURRENT_TIMESTAMP, 'stopped', '', 0, "
-        "i FROM n"
+        + " SELECT 1 + i % {requests}, i, 1, 'w', 1, 3, 'copy', CURRENT_TIMESTAMP, 'stopped', '', "
+        "0, i FROM n"
     ),
     "checkpoints": (
         "INSERT INTO migrations_app_checkpoint (request_id, run_id, engine_id, copier_watermark, "

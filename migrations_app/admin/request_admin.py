@@ -12,7 +12,14 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from migrations_app import words
-from migrations_app.admin import home, order_view, request_list, request_view, submit_view
+from migrations_app.admin import (
+    home,
+    order_view,
+    request_list,
+    request_view,
+    submit_check,
+    submit_view,
+)
 from migrations_app.admin.access import SUBMIT, may
 from migrations_app.admin.columns import age
 from migrations_app.admin.links import request_url
@@ -131,6 +138,11 @@ class RequestAdmin(TypedAdmin[MigrationRequest]):
                 "<int:pk>/order/<slug:kind>/",
                 wrap(order_view.order),
                 name="migrations_app_migrationrequest_order",
+            ),
+            path(
+                "check/",
+                wrap(submit_check.check),
+                name="migrations_app_migrationrequest_check",
             ),
             path(
                 "<int:pk>/edit/", wrap(self.edit_view), name="migrations_app_migrationrequest_edit"

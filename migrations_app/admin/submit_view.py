@@ -107,6 +107,7 @@ def _show(
         "form": form,
         "kept": kept,
         "form_url": admin_url("migrationrequest_edit", stored.pk) if is_stored else "",
+        "check_url": admin_url("migrationrequest_check"),
         "main_fields": [form[name] for name in MAIN_FIELDS],
         "check_fields": [form[name] for name in OPTION_FIELDS],
         "more_fields": [form[name] for name in MORE_FIELDS],
