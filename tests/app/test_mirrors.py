@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-import socket
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
-from django_q.models import OrmQ, Schedule
-from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 
-from migrations_app import expiries, mirrors, snapshots, supervisor, tasks
-from migrations_app.engine import OutcomeKind, TransientError
-from migrations_app.models import Checkpoint, Event, MigrationRequest, Run, State, Target
+from migrations_app import expiries, mirrors
+from migrations_app.models import Checkpoint, Event, MigrationRequest, State, Target
 from playground.server import PrivateServer
-from tests.app.support import make_request, make_target, put_in_state
+from tests.app.mirror_support import add_run, looked_at, newest, purge, stopped, told
+from tests.app.support import make_request, put_in_state
 from tests.conftest import Schema, fresh_schema
-from tests.engine.stepping import ChunkGate
-from tests.engine.support import RunInThread, make_numbers, wait_until
 
-WIDEN = "ALTER TABLE t MODIFY v BIGINT NOT NULL"
 KEPT_SECS = 30 * 24 * 3600
 
 
@@ -43,67 +33,6 @@ def own(own_server: PrivateServer) -> Iterator[Schema]:
     with fresh_schema(own_server) as schema:
         schema.execute(f"SET GLOBAL binlog_expire_logs_seconds = {KEPT_SECS}")
         yield schema
-
-
-def stopped(
-    schema: Schema, requester: User, monkeypatch: pytest.MonkeyPatch, **fields: Any
-) -> MigrationRequest:
-    """A request whose run has copied some chunks and was stopped, with its mirrors."""
-    make_numbers(schema, "t", 20_000)
-    target = make_target(schema.dsn, name=schema.name)
-    values = {"statement": WIDEN, "table_name": "t", **fields}
-    request = make_request(target, requester, **values)
-    MigrationRequest.objects.filter(pk=request.pk).update(snapshot=snapshots.take(request).stored())
-    with monkeypatch.context() as patch:
-        gate = ChunkGate(patch, chunks=3)
-        with RunInThread(schema, WIDEN) as engine:
-            wait_until(gate.held.is_set, "three chunks to be copied")
-            engine.stop.set()
-            assert engine.outcome().kind is OutcomeKind.STOPPED
-        gate.open()
-    run = add_run(request)
-    for row in engine.recorder.checkpoints:
-        Checkpoint.objects.create(
-            request=request, run=run, engine_id=row.id, binlog_name=row.binlog_name,
-            binlog_pos=row.binlog_pos, gtid_set=row.gtid_set, phase=row.phase,
-            rows_copied=row.rows_copied, engine_version=row.engine_version,
-            created_at=row.created_at,
-        )  # fmt: skip
-    put_in_state(request, State.STOPPED)
-    return request
-
-
-def add_run(request: MigrationRequest) -> Run:
-    number = request.runs.count() + 1
-    return Run.objects.create(
-        request=request, number=number, lease_token=number, worker="w", pid=1, volume=3
-    )
-
-
-def looked_at(request: MigrationRequest) -> Checkpoint:
-    """The newest mirror after a look."""
-    request = MigrationRequest.objects.select_related("target").get(pk=request.pk)
-    with contextlib.suppress(TransientError):
-        mirrors.look(request)
-    return newest(request)
-
-
-def newest(request: MigrationRequest) -> Checkpoint:
-    found = request.latest_checkpoint
-    assert found is not None
-    return found
-
-
-def told(request: MigrationRequest, kind: str) -> list[tuple[str, str]]:
-    """(level, message) of each event of a kind, oldest first."""
-    events = Event.objects.filter(request=request, kind=kind).order_by("id")
-    return list(events.values_list("level", "message"))
-
-
-def purge(schema: Schema) -> None:
-    schema.execute("FLUSH BINARY LOGS")
-    last = schema.execute("SHOW BINARY LOGS")[-1][0]
-    schema.execute(f"PURGE BINARY LOGS TO '{last}'")
 
 
 # -- what a look finds
@@ -253,66 +182,6 @@ def test_a_running_request_is_only_foretold(
     assert not Event.objects.filter(request=request).exists()
 
 
-# -- a target that does not answer
-
-
-def test_an_unreachable_target_changes_no_finding_and_says_since_when(
-    schema: Schema, requester: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    request = stopped(schema, requester, monkeypatch)
-    before = looked_at(request)
-    target = request.target
-    port, target.port = target.port, 1
-    target.save()
-    found = looked_at(request)
-    assert found.resumable is True
-    assert found.log_expires_at == before.log_expires_at
-    assert found.why_not.startswith("The target could not be asked since 20")
-    assert "cannot be reached" in found.why_not
-    again = looked_at(request)
-    assert (again.why_not, again.looked_at) == (found.why_not, found.looked_at)
-    # What was foretold comes true all the same.
-    soon = timezone.now() + dt.timedelta(hours=1)
-    Checkpoint.objects.filter(pk=found.pk).update(log_expires_at=soon)
-    looked_at(request)
-    ((level, message),) = told(request, "checkpoint_expiring")
-    assert level == "error"
-    assert "could not be asked since" in message
-    target.port = port
-    target.save()
-    assert looked_at(request).why_not == ""
-
-
-def test_a_target_that_hangs_is_given_up_and_asked_once_a_round(
-    requester: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mirrors, "_ANSWER_SECS", 1)
-    asked: list[int] = []
-    ask = mirrors._ask
-
-    def counted(request: MigrationRequest) -> Any:
-        asked.append(request.pk)
-        return ask(request)
-
-    monkeypatch.setattr(mirrors, "_ask", counted)
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as deaf:
-        target = make_target()
-        target.port = deaf.getsockname()[1]
-        target.save()
-        requests = [make_request(target, requester) for _ in range(3)]
-        for request in requests:
-            put_in_state(request, State.STOPPED)
-            Checkpoint.objects.create(
-                request=request, run=add_run(request), engine_id=1, binlog_name="b.1",
-                binlog_pos=4, phase="copy_rows", engine_version="1", created_at=timezone.now(),
-            )  # fmt: skip
-        began = time.monotonic()
-        mirrors.look_at_all()
-        assert time.monotonic() - began < 10
-    assert len(asked) == 1
-    assert all(newest(one).why_not.startswith(mirrors.NOT_ASKED) for one in requests)
-
-
 # -- warnings
 
 
@@ -403,52 +272,3 @@ def test_a_start_given_meanwhile_is_warned_of_nothing(
     put_in_state(MigrationRequest.objects.get(pk=request.pk), State.RUNNING, version=9)
     expiries.warn(request, newest(request), "")
     assert not told(request, "checkpoint_expiring")
-
-
-# -- how much it reads and writes, and who calls it
-
-
-def test_a_look_that_finds_nothing_new_writes_nothing_and_reads_little(
-    schema: Schema,
-    requester: User,
-    monkeypatch: pytest.MonkeyPatch,
-    django_assert_max_num_queries: DjangoAssertNumQueries,
-) -> None:
-    request = stopped(schema, requester, monkeypatch)
-    last = newest(request)
-    Checkpoint.objects.bulk_create(
-        Checkpoint(
-            request=request, run=last.run, engine_id=last.engine_id, binlog_name=last.binlog_name,
-            binlog_pos=last.binlog_pos, phase="copy_rows", engine_version="1",
-            created_at=last.created_at,
-        )
-        for _ in range(300)
-    )  # fmt: skip
-    with django_assert_max_num_queries(20):
-        mirrors.look_at_all()
-    assert newest(request).resumable is True
-    assert Checkpoint.objects.filter(request=request).exclude(resumable=False).count() == 1
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
-        mirrors.look_at_all()
-    written = [query["sql"] for query in queries if query["sql"].startswith(("UPDATE", "INSERT"))]
-    assert written == []
-    assert len(queries) <= 10
-
-
-def test_the_cluster_looks_by_itself_and_when_it_is_asked(
-    draft: MigrationRequest,
-    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
-) -> None:
-    supervisor.ensure_schedule()
-    kept = dict(Schedule.objects.values_list("func", "minutes"))
-    assert kept["migrations_app.tasks.look_at_checkpoints"] == 5
-    assert kept["migrations_app.tasks.tidy_up"] == 60
-    with django_capture_on_commit_callbacks(execute=True):
-        mirrors.look_soon(draft)
-    assert OrmQ.objects.count() == 1
-    assert OrmQ.objects.get().func() == "migrations_app.tasks.look_at_checkpoints"
-    tasks.look_at_checkpoints(draft.pk)  # it has no checkpoint, and nobody listens there
-    tasks.look_at_checkpoints()
-    tasks.tidy_up()
