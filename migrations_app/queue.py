@@ -9,6 +9,8 @@ from django_q.tasks import async_task
 from migrations_app.models import MigrationRequest
 
 SUPERVISE_TASK = "migrations_app.tasks.supervise"
+LOOK_TASK = "migrations_app.tasks.look_at_checkpoints"
+TIDY_TASK = "migrations_app.tasks.tidy_up"
 RUN_TASK = "migrations_app.tasks.run_migration"
 RUNNER_CLUSTER = "runner"
 CONTROL_CLUSTER = "control"
@@ -36,4 +38,17 @@ def enqueue_supervision() -> None:
     in any case."""
     transaction.on_commit(
         lambda: async_task(SUPERVISE_TASK, cluster=CONTROL_CLUSTER, task_name="supervise")
+    )
+
+
+def enqueue_look(request: MigrationRequest) -> None:
+    """Let ``control`` look at a request's checkpoint, once the present transaction is committed."""
+    request_id = request.pk
+    transaction.on_commit(
+        lambda: async_task(
+            LOOK_TASK,
+            request_id,
+            cluster=CONTROL_CLUSTER,
+            task_name=f"checkpoint of request {request_id}",
+        )
     )

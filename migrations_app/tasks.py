@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from migrations_app import runner, supervisor
+from migrations_app import mirrors, retention, runner, supervisor
 
 logger = logging.getLogger(__name__)
 
@@ -27,3 +27,22 @@ def supervise() -> None:
         supervisor.supervise()
     except Exception:
         logger.exception("A look of the supervisor failed; the next one follows.")
+
+
+def look_at_checkpoints(request_id: int | None = None) -> None:
+    """On the cluster ``control``: whether checkpoints can be resumed, of one request or all."""
+    try:
+        if request_id is None:
+            mirrors.look_at_all()
+        else:
+            mirrors.look_at_one(request_id)
+    except Exception:
+        logger.exception("A look at checkpoints failed; the next one follows.")
+
+
+def tidy_up() -> None:
+    """On the cluster ``control``: remove what is too old to be kept."""
+    try:
+        retention.tidy_up()
+    except Exception:
+        logger.exception("Tidying up failed; it is tried again in an hour.")

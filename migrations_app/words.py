@@ -45,6 +45,14 @@ def duration(secs: float | None) -> str:
     return f"{whole} s"
 
 
+def about(secs: float) -> str:
+    """A span of time in one rounded-down part, for forecasts: ``about 29 h``, ``about 12 d``."""
+    for unit_secs, unit in ((DAY_SECS, "d"), (HOUR_SECS, "h"), (MINUTE_SECS, "min")):
+        if secs >= 2 * unit_secs:
+            return f"about {int(secs // unit_secs)} {unit}"
+    return "about a minute" if secs >= MINUTE_SECS else "less than a minute"
+
+
 def ago(moment: dt.datetime, now: dt.datetime) -> str:
     """How long ago, in one rounded part: ``just now``, ``12 s ago``, ``in 3 min``."""
     secs = (now - moment).total_seconds()
@@ -151,7 +159,8 @@ EVENT_LABELS: dict[str, str] = {
     "submitted": "Submitted",
     "fresh_start": "Began again",
     "resume_failed": "Resume failed",
-    "checkpoint_stale": "Checkpoint is getting old",
+    "checkpoint_expiring": "Checkpoint expires soon",
+    "checkpoint_stale": "Checkpoint is of no use",
     "runner_lost": "Worker lost",
     "server_lost": "Server lost",
     "constraints_renamed": "Constraints renamed",

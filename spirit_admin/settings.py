@@ -200,6 +200,19 @@ CACHES = {
     }
 }
 
+# -- checkpoints and what is kept
+#
+# Hours before a checkpoint at rest expires at which people are warned; again at a sixth of it.
+CHECKPOINT_WARN_HOURS = env.float("CHECKPOINT_WARN_HOURS", default=24.0)
+# Days; 0: for ever. Requests, events, orders, runs and checkpoints are never removed.
+RETENTION_SAMPLES_FULL_DAYS = env.int("RETENTION_SAMPLES_FULL_DAYS", default=1)
+RETENTION_SAMPLES_MINUTE_DAYS = env.int("RETENTION_SAMPLES_MINUTE_DAYS", default=7)
+RETENTION_SAMPLES_DAYS = env.int("RETENTION_SAMPLES_DAYS", default=90)
+RETENTION_TASKS_DAYS = env.int("RETENTION_TASKS_DAYS", default=14)
+RETENTION_SESSIONS_DAYS = env.int("RETENTION_SESSIONS_DAYS", default=7)
+RETENTION_NOTICES_DAYS = env.int("RETENTION_NOTICES_DAYS", default=30)
+RETENTION_TOKENS_DAYS = env.int("RETENTION_TOKENS_DAYS", default=90)
+
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,

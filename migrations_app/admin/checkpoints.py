@@ -5,12 +5,15 @@ from __future__ import annotations
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from migrations_app import words
 from migrations_app.admin import checkpoint_words
 from migrations_app.admin.columns import age, request_link
 from migrations_app.admin.readonly import ReadOnlyAdmin
+from migrations_app.markup import badge
 from migrations_app.models import Checkpoint
 
 
@@ -18,9 +21,18 @@ from migrations_app.models import Checkpoint
 class CheckpointAdmin(ReadOnlyAdmin[Checkpoint]):
     """One line a checkpoint, newest first."""
 
-    list_display = ("saved", "of_request", "at", "step", "rows", "run_number", "went_on")
+    list_display = (
+        "saved",
+        "of_request",
+        "at",
+        "step",
+        "rows",
+        "resumable_for",
+        "run_number",
+        "went_on",
+    )
     list_display_links = ("saved",)
-    list_filter = ("phase", "request__target", "received_at")
+    list_filter = ("resumable", "phase", "request__target", "received_at")
     list_select_related = ("request__target", "run")
     search_fields = ("binlog_name", "gtid_set", "request__table_name", "request__title")
     fields = (
@@ -29,6 +41,9 @@ class CheckpointAdmin(ReadOnlyAdmin[Checkpoint]):
         "run_number",
         "engine_id",
         "at",
+        "standing",
+        "log_expiry",
+        "found",
         "gtid_set",
         "step",
         "rows",
@@ -57,6 +72,23 @@ class CheckpointAdmin(ReadOnlyAdmin[Checkpoint]):
     @admin.display(description="Position")
     def at(self, checkpoint: Checkpoint) -> str:
         return format_html('<code class="sp-mono">{}</code>', checkpoint.position)
+
+    @admin.display(description="Resumable")
+    def resumable_for(self, checkpoint: Checkpoint) -> SafeString:
+        found = checkpoint_words.standing(checkpoint, checkpoint.request, timezone.now())
+        return badge(found.label, found.tone, found.sentence)
+
+    @admin.display(description="Can be resumed")
+    def standing(self, checkpoint: Checkpoint) -> str:
+        return checkpoint_words.standing(checkpoint, checkpoint.request, timezone.now()).sentence
+
+    @admin.display(description="Log may be deleted")
+    def log_expiry(self, checkpoint: Checkpoint) -> str:
+        return age(checkpoint.log_expires_at)
+
+    @admin.display(description="This was found")
+    def found(self, checkpoint: Checkpoint) -> str:
+        return age(checkpoint.looked_at)
 
     @admin.display(description="Step", ordering="phase")
     def step(self, checkpoint: Checkpoint) -> str:

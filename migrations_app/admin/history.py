@@ -11,6 +11,7 @@ from django.utils import timezone
 from migrations_app import words
 from migrations_app.admin import checkpoint_words
 from migrations_app.admin.access import Reader
+from migrations_app.admin.checkpoint_words import Standing
 from migrations_app.admin.links import object_link
 from migrations_app.models import Approval, Checkpoint, Event, MigrationRequest, Run
 
@@ -39,7 +40,8 @@ class EventView:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CheckpointView:
-    """A saved checkpoint. bounds: what is copied completely; resumed_by: numbers of runs."""
+    """A saved checkpoint. bounds: what is copied completely; resumed_by: numbers of runs; standing:
+    whether it can be resumed."""
 
     created_at: dt.datetime
     position: str
@@ -48,7 +50,7 @@ class CheckpointView:
     bounds: str
     run_number: int
     resumed_by: str
-    words: str
+    standing: Standing
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,10 +102,11 @@ def recent_checkpoints(req: MigrationRequest) -> list[CheckpointView]:
         .select_related("run")
         .prefetch_related("resumed_by")[:SHOWN_CHECKPOINTS]
     )
-    return [_checkpoint(row, is_final=req.is_final) for row in rows]
+    now = timezone.now()
+    return [_checkpoint(row, req, now) for row in rows]
 
 
-def _checkpoint(row: Checkpoint, *, is_final: bool) -> CheckpointView:
+def _checkpoint(row: Checkpoint, req: MigrationRequest, now: dt.datetime) -> CheckpointView:
     return CheckpointView(
         created_at=row.received_at,
         position=row.position,
@@ -112,9 +115,7 @@ def _checkpoint(row: Checkpoint, *, is_final: bool) -> CheckpointView:
         bounds=checkpoint_words.bounds(row.copier_watermark),
         run_number=row.run.number,
         resumed_by=", ".join(f"run {run.number}" for run in row.resumed_by.all()),
-        words="It is of no use any more: the request has ended."
-        if is_final
-        else "A later run goes on from here, for as long as the server keeps that binary log.",
+        standing=checkpoint_words.standing(row, req, now),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from migrations_app import admission, snapshots, words
+from migrations_app import admission, mirrors, snapshots, words
 from migrations_app.admin import banner, history, offered, progress_view
 from migrations_app.admin.access import SUBMIT, may
 from migrations_app.admin.editing import may_edit
@@ -61,10 +61,20 @@ def page_context(req: MigrationRequest, user: User) -> dict[str, Any]:
         "checkpoint": checkpoints[0] if checkpoints else None,
         "checkpoints_url": history_link(user, Checkpoint, req.pk),
         "no_checkpoint": history.NO_CHECKPOINT,
+        **_standing(req, checkpoints),
         **_editing(req, user),
         **banner.context(req),
         **offered.context(req, user),
         **history.approvals(req),
+    }
+
+
+def _standing(req: MigrationRequest, checkpoints: list[history.CheckpointView]) -> dict[str, Any]:
+    """What its banner says of the checkpoint of a request at rest."""
+    found = checkpoints[0].standing if checkpoints and req.state in mirrors.RESTING else None
+    return {
+        "expiring": found if found and found.expires_soon else None,
+        "unusable": found is not None and found.tone == "bad" and not req.fresh_wanted,
     }
 
 

@@ -147,11 +147,14 @@ def _checkpoint_lines(saved: Saved) -> list[tuple[str, str]]:
     elif saved.expiry.hours is None:
         lines.append(("Binary log", f"is on the server; {saved.expiry.reason}."))
     else:
-        left = show.secs_words(saved.expiry.hours * 3600)
+        left_secs = saved.expiry.hours * 3600
+        left = show.secs_words(left_secs)
         lines.append(
             (
                 "Binary log",
-                f"is on the server for another {left} at the earliest: {saved.expiry.reason}.",
+                f"is on the server for another {left} at the earliest: {saved.expiry.reason}."
+                if left_secs > 0
+                else f"may be deleted at any moment: {saved.expiry.reason}.",
             )
         )
     return lines

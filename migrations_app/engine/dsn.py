@@ -25,7 +25,9 @@ class TlsMode(enum.StrEnum):
 class Dsn:
     """A MySQL account at an address, with the schema that holds the tables.
 
-    ``repr`` and ``str`` never show the password.
+    ``repr`` and ``str`` never show the password. answer_secs: how long to wait for a connection
+    and for each answer before the server counts as lost; None: ten seconds, and for ever. For
+    questions only: a statement that changes something may take its time.
     """
 
     host: str
@@ -35,6 +37,7 @@ class Dsn:
     database: str
     tls_mode: TlsMode = TlsMode.PREFERRED
     tls_ca_file: str = ""
+    answer_secs: int | None = None
 
     def __str__(self) -> str:
         return f"mysql://{self.user}@{self.host}:{self.port}/{self.database}"

@@ -13,6 +13,7 @@ from migrations_app.engine.binlog import Position, why_unavailable
 from migrations_app.engine.checkpoint import CheckpointTable
 from migrations_app.engine.dsn import Dsn
 from migrations_app.engine.errors import RefusedError
+from migrations_app.engine.expiry import Expiry, forecast, read_log_facts
 from migrations_app.engine.inspection import inspecting
 from migrations_app.engine.names import TableNames, literal, quote
 from migrations_app.engine.observer import CheckpointRow
@@ -20,7 +21,7 @@ from migrations_app.engine.options import Options
 from migrations_app.engine.resume import CheckpointUnusableError, Swapped
 from migrations_app.engine.session import Session, is_contention, server_text
 from migrations_app.engine.statement import Change, parse_change
-from migrations_app.engine.table import Table, load_table
+from migrations_app.engine.table import Table, load_table, show_create_table
 
 
 class NextKind(enum.StrEnum):
@@ -53,25 +54,14 @@ class SavedTable:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Expiry:
-    """When the server may delete the binary log that a checkpoint needs.
-
-    hours: from now, at the earliest; None: it does not delete it by itself, or it is gone;
-    reason: how that was found.
-    """
-
-    hours: float | None
-    reason: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class Saved:
     """What is saved for a table.
 
     newest: the checkpoint that counts; ages_secs: the age of every checkpoint by its id, newest
-    first; why_gone: why the server cannot send what follows the position, "" when it can;
-    running_connection: the connection of a run that works on the table now; problem: why what is
-    there could not be read.
+    first; why_gone: why the server cannot send what follows the position, "" when it can; rebuilt:
+    tables whose definition was changed, or which were rebuilt as they were, after the checkpoint,
+    and their SHOW CREATE TABLE now (what it was, the stream has); running_connection: the
+    connection of a run that works on the table now; problem: why what is there could not be read.
     """
 
     names: TableNames
@@ -84,6 +74,7 @@ class Saved:
     next_run: NextRun
     running_connection: int | None
     problem: str = ""
+    rebuilt: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def nothing(self) -> bool:
@@ -108,7 +99,7 @@ def look_up(dsn: Dsn, of: Change | str, options: Options | None = None) -> Saved
 def _look_up(session: Session, dsn: Dsn, of: Change | str, options: Options) -> Saved:
     asked = of if isinstance(of, Change) else _forced(TableNames(dsn.database, of))
     names = asked.first.names
-    _sources(session, asked)
+    sources = _sources(session, asked)
     facts = server.read_facts(session)
     table = CheckpointTable(asked)
     newest, problem = None, ""
@@ -120,11 +111,15 @@ def _look_up(session: Session, dsn: Dsn, of: Change | str, options: Options) -> 
         problem = f"The table {names.checkpoint} cannot be read: {server_text(error)}."
     why_gone = ""
     expiry = Expiry(None, "")
+    rebuilt: dict[str, str] = {}
     if newest is not None:
+        rebuilt = _rebuilt(session, asked, sources, newest)
         position = Position(newest.binlog_name, newest.binlog_pos, newest.gtid_set)
         why_gone = why_unavailable(session, position, facts.uses_gtid and bool(newest.gtid_set))
+        age_secs = table.age_secs(session, newest)
+        expiry = Expiry(0.0, why_gone)
         if not why_gone:
-            expiry = _expiry(session, newest, table.age_secs(session, newest))
+            expiry = forecast(read_log_facts(session, dsn, position, age_secs))
     return Saved(
         names=names,
         newest=newest,
@@ -136,6 +131,7 @@ def _look_up(session: Session, dsn: Dsn, of: Change | str, options: Options) -> 
         next_run=_next_of(session, of, asked, newest, options, use_gtid=facts.uses_gtid),
         running_connection=running_connection(session, names),
         problem=problem,
+        rebuilt=rebuilt,
     )
 
 
@@ -247,22 +243,13 @@ def _ages(session: Session, names: TableNames) -> dict[int, float]:
     return {int(number): float(micros) / 1e6 for number, micros in rows}
 
 
-def _expiry(session: Session, row: CheckpointRow, age_secs: float) -> Expiry:
-    """The server deletes a file some time after its last write, which it does not tell: that is
-    not before the checkpoint, which was written while the file was in use."""
-    rows = session.query(
-        "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('binlog_expire_logs_seconds', "
-        "'binlog_expire_logs_auto_purge', 'expire_logs_days')"
-    )
-    settings = {str(name): str(value) for name, value in rows}
-    kept_secs = int(settings.get("binlog_expire_logs_seconds", "0"))
-    kept_secs = kept_secs or int(settings.get("expire_logs_days", "0")) * 86_400
-    if not kept_secs or settings.get("binlog_expire_logs_auto_purge") == "OFF":
-        return Expiry(None, "the server deletes no binary logs by itself")
-    files = [str(file[0]) for file in session.query("SHOW BINARY LOGS")]
-    days, hours = kept_secs / 86_400, kept_secs / 3600
-    kept = f"the server keeps binary logs for {f'{days:g} days' if days >= 2 else f'{hours:g} h'}"
-    if files[-1:] == [row.binlog_name]:
-        return Expiry(kept_secs / 3600, f"{kept}, and {row.binlog_name} is the one in use")
-    left_secs = max(0.0, kept_secs - age_secs)
-    return Expiry(left_secs / 3600, f"{kept} after their last write")
+def _rebuilt(
+    session: Session, asked: Change, sources: tuple[Table, ...], newest: CheckpointRow
+) -> dict[str, str]:
+    """The server has the time to the second: within the checkpoint's own it counts as later."""
+    saved_at = newest.created_at.replace(tzinfo=None, microsecond=0)
+    return {
+        names.table: show_create_table(session, names.source_sql)
+        for names, source in zip(asked.all_names, sources, strict=True)
+        if source.facts["CREATE_TIME"] is not None and source.facts["CREATE_TIME"] >= saved_at
+    }

@@ -123,7 +123,7 @@ def connect(dsn: Dsn, *, database: bool = True) -> MySQLdb.Connection:
         "port": dsn.port,
         "user": dsn.user,
         "password": dsn.password,
-        "connect_timeout": CONNECT_TIMEOUT_SECS,
+        "connect_timeout": dsn.answer_secs or CONNECT_TIMEOUT_SECS,
         "charset": "utf8mb4",
         "autocommit": True,
         "multi_statements": False,
@@ -132,6 +132,8 @@ def connect(dsn: Dsn, *, database: bool = True) -> MySQLdb.Connection:
     }
     if database:
         arguments["database"] = dsn.database
+    if dsn.answer_secs is not None:
+        arguments["read_timeout"] = arguments["write_timeout"] = dsn.answer_secs
     if dsn.tls_mode is not TlsMode.PREFERRED:
         arguments["ssl_mode"] = dsn.tls_mode.value.upper().replace("-", "_")
     if dsn.tls_ca_file:

@@ -16,7 +16,7 @@ Reader's map, from the wire upwards:
 - ``ddl``          which tables a logged statement changes
 - ``interpreter``  transactions, positions, XA: events to sink
 - ``reader``       the thread, reconnection, stop
-- ``status``       questions about the log on an ordinary connection
+- ``status``       questions about the log on an ordinary connection; ``files``: when a file began
 - ``position``, ``gtid``, ``sink``, ``errors``  the words all of them share
 
 Limits: files of 4 GiB or more are read from their beginning when no GTIDs are in use; events
@@ -28,6 +28,7 @@ from migrations_app.engine.binlog.errors import (
     PositionLostError,
     UnreadableEventError,
 )
+from migrations_app.engine.binlog.files import begun_at
 from migrations_app.engine.binlog.gtid import GtidSet
 from migrations_app.engine.binlog.position import Position
 from migrations_app.engine.binlog.reader import BinlogReader
@@ -43,6 +44,7 @@ __all__ = [
     "Sink",
     "Subscription",
     "UnreadableEventError",
+    "begun_at",
     "current_position",
     "uses_gtids",
     "why_unavailable",

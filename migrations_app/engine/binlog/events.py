@@ -55,6 +55,11 @@ class EventType(enum.IntEnum):
     GTID_TAGGED = 42
 
 
+def created_at(event: bytes) -> int:
+    """When the event was written, in the server's seconds since 1970; 0 for one in no file."""
+    return int.from_bytes(event[:KIND_AT], "little")
+
+
 def log_pos(event: bytes) -> int:
     """Where the event ends in its file, modulo 2**32; 0 for an event that is in no file."""
     return int(_LOG_POS.unpack_from(event, _LOG_POS_AT)[0])
