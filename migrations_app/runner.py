@@ -21,7 +21,7 @@ from django.db import close_old_connections, transaction
 from django.db.models import Max
 from django.db.models.functions import Now
 
-from migrations_app import admission, answers, drain, lifecycle, snapshots
+from migrations_app import admission, answers, drain, lifecycle, mirrors, snapshots
 from migrations_app.answers import settle_open
 from migrations_app.crypto import SecretUnavailableError
 from migrations_app.engine import (
@@ -232,15 +232,17 @@ class Runner:
     def _move(
         self, name: str, run_row: Run | None, message: str, data: dict[str, Any], **changes: Any
     ) -> None:
-        lifecycle.move(
-            self.request,
-            name,
-            message,
-            token=self.token,
-            run=run_row,
-            data=data,
-            changes=lifecycle.ends_lease(**changes),
-        )
+        with transaction.atomic():
+            lifecycle.move(
+                self.request,
+                name,
+                message,
+                token=self.token,
+                run=run_row,
+                data=data,
+                changes=lifecycle.ends_lease(**changes),
+            )
+            mirrors.look_soon(self.request)
 
     def _pause(
         self, run_row: Run, outcome: Outcome, data: dict[str, Any], lived_secs: float

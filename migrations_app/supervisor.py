@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.models import Schedule
 
-from migrations_app import admission, answers, lifecycle, queue
+from migrations_app import admission, answers, lifecycle, mirrors, queue
 from migrations_app.answers import settle_open
 from migrations_app.crypto import SecretUnavailableError
 from migrations_app.engine import EngineError, clean_up
@@ -88,6 +88,7 @@ def _take_back(request: MigrationRequest) -> None:
             changes=lifecycle.ends_lease(next_attempt_at=None),
         )
         lost.update(ended_at=Now(), outcome=Run.LOST, message=message)
+        mirrors.look_soon(request)
     _finish_order(request)
 
 

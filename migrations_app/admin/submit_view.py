@@ -26,7 +26,8 @@ from migrations_app.models import MigrationRequest, Target
 if TYPE_CHECKING:
     from migrations_app.admin.request_admin import RequestAdmin
 
-MAIN_FIELDS = ("target", "statement", "title", "reason", "acknowledgement")
+WHAT_FIELDS = ("target", "statement")
+WHY_FIELDS = ("acknowledgement", "title", "reason")
 MORE_FIELDS = ("start_after", "hours", "defer_indexes", "checkpoint_max_age_hours")
 _OF_ONE_TIME = ("acknowledgement", "start_after")
 CLONED_FIELDS = (
@@ -108,7 +109,8 @@ def _show(
         "kept": kept,
         "form_url": admin_url("migrationrequest_edit", stored.pk) if is_stored else "",
         "check_url": admin_url("migrationrequest_check"),
-        "main_fields": [form[name] for name in MAIN_FIELDS],
+        "what_fields": [form[name] for name in WHAT_FIELDS],
+        "why_fields": [form[name] for name in WHY_FIELDS],
         "check_fields": [form[name] for name in OPTION_FIELDS],
         "more_fields": [form[name] for name in MORE_FIELDS],
         "more_has_errors": any(form[name].errors for name in MORE_FIELDS),

@@ -275,7 +275,7 @@ class MigrationRequest(models.Model):
 
     def _run_token(self) -> str:
         """Whoever runs this request next has taken its lease, and may end what is left of a run."""
-        if self.pk is None:
+        if self._state.adding:
             return ""
         return f"request-{self.pk}-{self.created_at.timestamp():.6f}"
 

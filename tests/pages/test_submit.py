@@ -154,7 +154,7 @@ def test_what_a_statement_would_do_is_said_while_it_is_written(
     assert "No row is copied" in said("ALTER TABLE orders ADD COLUMN x INT")
     text = said("ALTER TABLE orders DROP COLUMN note")
     assert "acknowledge" in text
-    assert "Say above why" in text
+    assert "Say below why" in text
     assert "It would be refused" in said("ALTER TABLE orders DROP COLUMN nothing")
     assert schema.execute("SHOW TABLES") == [("orders",)]
     assert MigrationRequest.objects.count() == 0
