@@ -66,6 +66,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django_q",
+    "ninja",  # serves the API's page from here, without the internet
     "migrations_app",
 ]
 MIDDLEWARE = [

@@ -1,4 +1,4 @@
-"""Addresses: everything is a page of the admin."""
+"""Addresses: the pages of the admin, and the API."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
 
+from migrations_app.api.site import api
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("api/v1/", api.urls),
     path("admin/", admin.site.urls),
 ]
