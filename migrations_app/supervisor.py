@@ -27,6 +27,11 @@ logger = logging.getLogger(__name__)
 
 # A wake-up that nobody followed within this time is taken for lost.
 _WAKE_AGAIN_SECS = 60.0
+# name, task, minutes
+_SCHEDULE = (
+    ("supervise", queue.SUPERVISE_TASK, 1),
+    ("send notices", queue.NOTICES_TASK, 1),
+)
 
 
 def supervise() -> None:
@@ -46,15 +51,16 @@ def supervise() -> None:
 
 
 def ensure_schedule() -> None:
-    """Let the cluster ``control`` look each minute, beside the workers' own looks."""
-    values = {
-        "func": queue.SUPERVISE_TASK,
-        "schedule_type": Schedule.MINUTES,
-        "minutes": 1,
-        "repeats": -1,
-        "cluster": "control",
-    }
-    Schedule.objects.update_or_create(name="supervise", defaults=values)
+    """What the cluster ``control`` does by itself, beside the workers' own looks at runs."""
+    for name, task, minutes in _SCHEDULE:
+        values = {
+            "func": task,
+            "schedule_type": Schedule.MINUTES,
+            "minutes": minutes,
+            "repeats": -1,
+            "cluster": queue.CONTROL_CLUSTER,
+        }
+        Schedule.objects.update_or_create(name=name, defaults=values)
 
 
 def _take_back(request: MigrationRequest) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from migrations_app import runner, supervisor
+from migrations_app.notices import sending
 
 logger = logging.getLogger(__name__)
 
@@ -27,3 +28,11 @@ def supervise() -> None:
         supervisor.supervise()
     except Exception:
         logger.exception("A look of the supervisor failed; the next one follows.")
+
+
+def send_notices() -> None:
+    """On the cluster ``control``: send the notices that are due."""
+    try:
+        sending.send_due()
+    except Exception:
+        logger.exception("Sending notices failed; it is tried again in a minute.")
