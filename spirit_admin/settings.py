@@ -233,7 +233,7 @@ LOGGING: dict[str, Any] = {
             "level": "WARNING",
             "filters": ["without addresses"],
         },
-        "urllib3": {"level": "WARNING"},
+        "urllib3": {"level": "ERROR"},
         "requests_oauthlib": {"level": "WARNING"},
         "oauthlib": {"level": "WARNING"},
     },

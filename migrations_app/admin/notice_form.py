@@ -12,7 +12,7 @@ from unfold.widgets import (
 )
 
 from migrations_app import words
-from migrations_app.models import NoticeChannel
+from migrations_app.models import NoticeChannel, Target
 from migrations_app.notices import addresses
 from migrations_app.notices.kinds import KINDS, Kind
 
@@ -52,19 +52,25 @@ class NoticeChannelForm(ModelForm):
     )
     kinds = forms.MultipleChoiceField(
         required=False,
-        label="What is told",
+        label="Events",
         choices=[(kind.name, kind_label(kind)) for kind in KINDS.values()],
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text="None chosen: the usual ones.",
     )
 
+    targets = forms.ModelMultipleChoiceField(
+        required=False,
+        queryset=Target.objects.all(),
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text="Only what happens on these. None chosen: all.",
+    )
+
     class Meta:
         model = NoticeChannel
         fields = ("name", "targets", "kinds", "is_active")
-        labels = {"is_active": "Switched on", "targets": "Only of these targets"}
+        labels = {"is_active": "Switched on"}
         help_texts = {
             "name": "How people recognise it. No secrets here.",
-            "targets": "None chosen: all.",
             "is_active": "While it is off, nothing is sent, nor kept for later.",
         }
 
@@ -72,7 +78,7 @@ class NoticeChannelForm(ModelForm):
         super().__init__(*args, **kwargs)
         if self.instance.stored_address:
             self.fields["address"].help_text = (
-                f"Stored: {addresses.shown(self.instance)}. Leave empty to keep it. "
+                f"Stored is {addresses.shown(self.instance)}; leave this empty to keep it. "
                 f"{self.fields['address'].help_text}"
             )
 

@@ -50,12 +50,11 @@ class NoticeChannelAdmin(TypedAdmin[NoticeChannel]):
     """Team channels by permission; one's own for everybody with an account of these pages."""
 
     form = NoticeChannelForm
-    list_display = ("name", "whose", "where", "told", "only_of", "is_active")
+    list_display = ("name", "whose", "where", "told", "only_of", "is_on")
     list_display_links = ("name",)
     search_fields = ("name",)
     actions = None
     warn_unsaved_form = True
-    filter_horizontal = ("targets",)
     readonly_fields = ("whose", "where", "told", "only_of")
     change_form_outer_after_template = "spirit/notices/test.html"
 
@@ -79,6 +78,10 @@ class NoticeChannelAdmin(TypedAdmin[NoticeChannel]):
     @admin.display(description="Targets")
     def only_of(self, channel: NoticeChannel) -> str:
         return ", ".join(target.name for target in channel.targets.all()) or "all"
+
+    @admin.display(description="Switched on", ordering="is_active", boolean=True)
+    def is_on(self, channel: NoticeChannel) -> bool:
+        return channel.is_active
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[NoticeChannel]:
         seen = super().get_queryset(request).filter(seen_by(request, "noticechannel"))

@@ -17,6 +17,10 @@ class WithoutAddresses(logging.Filter):
     """Leaves of apprise's messages, which hold tokens and addresses, only why something failed."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        # It is on the logger twice when logging was set up twice, as the development server does.
+        if getattr(record, "is_without_addresses", False):
+            return True
+        record.is_without_addresses = True
         said = record.getMessage()
         status = _STATUS.search(said)
         if status:

@@ -26,22 +26,30 @@ def post(event: Event) -> None:
     Costs one query when there are none. That the queue cannot be woken, or that a channel is being
     deleted, is no reason for the event's own transaction to fail.
     """
-    channels = _not_told_lately(event, listening(event))
-    if not channels:
+    # Twice: a channel may be deleted between being read and being written down for.
+    for _ in range(2):
+        channels = _not_told_lately(event, listening(event))
+        if not channels:
+            return
+        try:
+            _write(event, channels)
+        except IntegrityError:
+            continue
+        queue.enqueue_notices()
         return
-    try:
-        with transaction.atomic():
-            NoticeDelivery.objects.bulk_create(
-                NoticeDelivery(channel=channel, event=event, next_attempt_at=Now())
-                for channel in channels
-            )
-            if connection.vendor == "postgresql":
-                # It would look for the channel at the commit only; now, it also keeps it.
-                connection.check_constraints()
-    except IntegrityError:
-        logger.warning("Event %s is told to nobody: a channel of it was just deleted.", event.pk)
-        return
-    queue.enqueue_notices()
+    logger.warning("Event %s is told to nobody: its channels are being deleted.", event.pk)
+
+
+def _write(event: Event, channels: list[NoticeChannel]) -> None:
+    """Raises IntegrityError, and leaves the transaction usable, when a channel is gone."""
+    with transaction.atomic():
+        NoticeDelivery.objects.bulk_create(
+            NoticeDelivery(channel=channel, event=event, next_attempt_at=Now())
+            for channel in channels
+        )
+        if connection.vendor == "postgresql":
+            # It would look for the channel at the commit only; now, it also keeps it.
+            connection.check_constraints()
 
 
 def _not_told_lately(event: Event, channels: list[NoticeChannel]) -> list[NoticeChannel]:

@@ -17,14 +17,20 @@ SECRET = "the-secret-of-the-hook"
 
 
 class Receiver:
-    """A web server on this machine. status: what it answers with; None: it does not answer."""
+    """A web server on this machine. status: what it answers with; None: it does not answer.
+
+    barrier: so many are answered together; once they have been, all others at once.
+    """
 
     def __init__(self) -> None:
         self.status: int | None = 200
         self.received: list[dict[str, Any]] = []
         self.released = threading.Event()
+        self.barrier = threading.Barrier(1)
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        )
         self._thread.start()
 
     @property
@@ -35,6 +41,13 @@ class Receiver:
     @property
     def titles(self) -> list[str]:
         return [str(message["title"]) for message in self.received]
+
+    def meet(self) -> None:
+        """Wait for the barrier's others, the first time."""
+        barrier = self.barrier
+        with contextlib.suppress(threading.BrokenBarrierError):
+            barrier.wait(5)
+            barrier.abort()
 
     def close(self) -> None:
         self.released.set()
@@ -51,6 +64,7 @@ class Receiver:
                 if receiver.status is None:
                     receiver.released.wait(30)
                     return
+                receiver.meet()
                 if receiver.status == 200:
                     receiver.received.append(json.loads(body))
                 with contextlib.suppress(ConnectionError):

@@ -300,7 +300,7 @@ def test_an_error_within_apprise_is_said_without_its_words(
     def fail(*_args: object, **_kwargs: object) -> None:
         raise ValueError(f"cannot reach {receiver.address}")
 
-    monkeypatch.setattr(posting.Apprise, "notify", fail)
+    monkeypatch.setattr("apprise.Apprise.notify", fail)
     make_channel(receiver.address)
     lifecycle.record(submitted, "failed", "It broke.")
     tasks.send_notices()
