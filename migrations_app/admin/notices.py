@@ -141,7 +141,11 @@ class NoticeChannelAdmin(TypedAdmin[NoticeChannel]):
         """Its deliveries go with it, though nobody may delete them by themselves."""
         channels = list(objs)
         denied = {"notice channel" for obj in channels if not self._may(request, "delete", obj)}
-        return [str(channel) for channel in channels], {"channels": len(channels)}, denied, []
+        counts = {
+            "channels": len(channels),
+            "notices": NoticeDelivery.objects.filter(channel__in=channels).count(),
+        }
+        return [str(channel) for channel in channels], counts, denied, []
 
     def get_urls(self) -> list[URLPattern]:
         test = require_POST(self.admin_site.admin_view(self.test_view))
