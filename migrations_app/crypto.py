@@ -46,12 +46,12 @@ def decrypt(stored: str) -> str:
         name = stored.removeprefix(ENV_PREFIX)
         if not name.startswith(settings.SECRET_VARIABLES_PREFIX):
             raise SecretUnavailableError(
-                f"The password refers to the environment variable {name}, but only variables that "
+                f"The secret refers to the environment variable {name}, but only variables that "
                 f"begin with {settings.SECRET_VARIABLES_PREFIX} may be referred to."
             )
         if name not in os.environ:
             raise SecretUnavailableError(
-                f"The environment variable {name}, which should hold the password, is not set for "
+                f"The environment variable {name}, which should hold the secret, is not set for "
                 f"this process. Set it where the web server and the workers are started."
             )
         return os.environ[name]
@@ -59,6 +59,6 @@ def decrypt(stored: str) -> str:
         return _keys().decrypt(stored.encode()).decode()
     except InvalidToken:
         raise SecretUnavailableError(
-            "The stored password cannot be decrypted: FIELD_ENCRYPTION_KEYS does not hold the key "
-            "it was encrypted with. Enter the password again, or bring the old key back."
+            "The stored secret cannot be decrypted: FIELD_ENCRYPTION_KEYS does not hold the key it "
+            "was encrypted with. Enter the secret again, or bring the old key back."
         ) from None

@@ -20,6 +20,7 @@ from django.db.models.functions import Now
 from migrations_app.engine import Level
 from migrations_app.models import Event, MigrationRequest, Run, State
 from migrations_app.models.request import LEASED_STATES
+from migrations_app.notices import outbox
 
 APP = "migrations_app"
 SUBMIT = "submit_migrationrequest"
@@ -202,16 +203,19 @@ def record(
     data: Mapping[str, Any] | None = None,
     level: Level = Level.INFO,
 ) -> Event:
-    """Write an event that moves nothing."""
-    return Event.objects.create(
-        request=request,
-        run=run,
-        kind=kind,
-        level=level.value,
-        message=message,
-        data=dict(data or {}),
-        actor=actor,
-    )
+    """Write an event that moves nothing, and who is to be told of it."""
+    with transaction.atomic(savepoint=False):
+        event = Event.objects.create(
+            request=request,
+            run=run,
+            kind=kind,
+            level=level.value,
+            message=message,
+            data=dict(data or {}),
+            actor=actor,
+        )
+        outbox.post(event)
+    return event
 
 
 # -- leases

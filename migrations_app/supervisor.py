@@ -32,6 +32,7 @@ _SCHEDULE = (
     ("supervise", queue.SUPERVISE_TASK, 1),
     ("look at checkpoints", queue.LOOK_TASK, 5),
     ("tidy up", queue.TIDY_TASK, 60),
+    ("send notices", queue.NOTICES_TASK, 1),
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from migrations_app import mirrors, retention, runner, supervisor
+from migrations_app.notices import sending
 
 logger = logging.getLogger(__name__)
 
@@ -46,3 +47,11 @@ def tidy_up() -> None:
         retention.tidy_up()
     except Exception:
         logger.exception("Tidying up failed; it is tried again in an hour.")
+
+
+def send_notices() -> None:
+    """On the cluster ``control``: send the notices that are due."""
+    try:
+        sending.send_due()
+    except Exception:
+        logger.exception("Sending notices failed; it is tried again in a minute.")

@@ -175,6 +175,8 @@ EVENT_LABELS: dict[str, str] = {
     "indexes_restored": "Indexes built",
     "stream_reconnected": "Stream reconnected",
     "volume_changed": "Volume changed",
+    "waiting_for_cutover": "Waiting for cut-over",
+    "notice_failed": "Notice not delivered",
 }
 
 

@@ -214,14 +214,46 @@ RETENTION_SESSIONS_DAYS = env.int("RETENTION_SESSIONS_DAYS", default=7)
 RETENTION_NOTICES_DAYS = env.int("RETENTION_NOTICES_DAYS", default=30)
 RETENTION_TOKENS_DAYS = env.int("RETENTION_TOKENS_DAYS", default=90)
 
+# -- notices
+#
+# Where people reach these pages, for the links in notices: https://spirit.example.com
+SITE_URL = env.str("SITE_URL", default="")
+# The services that notices may be sent through, by the schemes of apprise's addresses. Only such as
+# are on the network: others run programs or read files where notices are sent from.
+NOTICE_SCHEMES: list[str] = env.list(
+    "NOTICE_SCHEMES",
+    default=[
+        "http", "https", "json", "jsons", "xml", "xmls", "form", "forms", "mailto", "mailtos",
+        "slack", "workflow", "workflows", "discord", "tgram", "gchat", "webex", "wxteams", "mmost",
+        "mmosts", "rocket", "rockets", "matrix", "matrixs", "signal", "signals", "zulip",
+        "pagerduty", "opsgenie", "ntfy", "ntfys", "gotify", "gotifys", "pover",
+    ],
+)  # fmt: skip
+
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "filters": {"without addresses": {"()": "migrations_app.notices.discretion.WithoutAddresses"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "plain"},
+        "nowhere": {"class": "logging.NullHandler"},
+    },
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
-    # Its INFO lines show addresses and queries of every request.
-    "loggers": {"django.db.backends": {"level": "WARNING"}},
+    "loggers": {
+        # Its INFO lines show addresses and queries of every request.
+        "django.db.backends": {"level": "WARNING"},
+        # Those that send notices write addresses with their secrets; failures are logged by us.
+        "apprise": {
+            "handlers": ["nowhere"],
+            "propagate": False,
+            "level": "WARNING",
+            "filters": ["without addresses"],
+        },
+        "urllib3": {"level": "ERROR"},
+        "requests_oauthlib": {"level": "WARNING"},
+        "oauthlib": {"level": "WARNING"},
+    },
 }
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Spirit Admin",

@@ -11,8 +11,8 @@ A reader's map:
   ``submit_form``, ``request_view`` (page and live parts), ``order_view`` (orders);
 - the request page's parts: ``request_context`` gathers ``progress_view``, ``history``, ``banner``
   and ``offered``; ``live_parts`` renders them;
-- ``targets``, ``target_form``, ``events``, ``checkpoints``, ``runs``, ``orders``, ``queue``,
-  ``people``: the other pages;
+- ``targets``, ``target_form``, ``notices``, ``notice_form``, ``events``, ``checkpoints``, ``runs``,
+  ``orders``, ``queue``, ``people``: the other pages;
 - ``volume_words``, ``checkpoint_words``, ``order_words``, and ``words`` and ``markup`` beside this
   package: how things are said.
 """
@@ -20,6 +20,7 @@ A reader's map:
 from migrations_app.admin import (
     checkpoints,
     events,
+    notices,
     orders,
     people,
     queue,
@@ -31,6 +32,7 @@ from migrations_app.admin import (
 __all__ = [
     "checkpoints",
     "events",
+    "notices",
     "orders",
     "people",
     "queue",

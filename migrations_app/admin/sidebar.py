@@ -46,6 +46,8 @@ def _work(request: HttpRequest) -> list[dict[str, Any]]:
             )
         )
     items += _model_items(request, (("Targets", "dns", "target"),))
+    # Everybody may have channels of their own.
+    items.append(_item("Notices", "notifications", _list("noticechannel")))
     return items
 
 
@@ -57,6 +59,7 @@ def _history(request: HttpRequest) -> list[dict[str, Any]]:
             ("Checkpoints", "bookmark", "checkpoint"),
             ("Runs", "play_circle", "run"),
             ("Orders", "assignment", "command"),
+            ("Sent notices", "outgoing_mail", "noticedelivery"),
         ),
     )
 

@@ -70,6 +70,7 @@ class NoticeDelivery(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        verbose_name_plural = "notice deliveries"
         ordering = ("-id",)
         indexes = (
             models.Index(
@@ -78,4 +79,4 @@ class NoticeDelivery(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"event {self.event_id} to {self.channel_id}"
+        return f"notice {self.pk}"

@@ -1,0 +1,1 @@
+"""Notices: who is told of what, that it arrives once, and that no address comes out."""
