@@ -62,3 +62,16 @@ def decrypt(stored: str) -> str:
             "The stored secret cannot be decrypted: FIELD_ENCRYPTION_KEYS does not hold the key it "
             "was encrypted with. Enter the secret again, or bring the old key back."
         ) from None
+
+
+def rotated(stored: str) -> str | None:
+    """A stored secret encrypted with the first key; None when it is already, or holds nothing to
+    encrypt. Raises SecretUnavailableError when no key fits."""
+    if not stored or stored.startswith(ENV_PREFIX):
+        return None
+    first = Fernet(settings.FIELD_ENCRYPTION_KEYS[0])
+    try:
+        first.decrypt(stored.encode())
+    except InvalidToken:
+        return encrypt(decrypt(stored))
+    return None

@@ -214,6 +214,12 @@ RETENTION_SESSIONS_DAYS = env.int("RETENTION_SESSIONS_DAYS", default=7)
 RETENTION_NOTICES_DAYS = env.int("RETENTION_NOTICES_DAYS", default=30)
 RETENTION_TOKENS_DAYS = env.int("RETENTION_TOKENS_DAYS", default=90)
 
+# -- metrics
+#
+# Off unless one is set: what a scraper sends as its bearer token, or that nobody needs one.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+METRICS_PUBLIC = env.bool("METRICS_PUBLIC", default=False)
+
 # -- notices
 #
 # Where people reach these pages, for the links in notices: https://spirit.example.com

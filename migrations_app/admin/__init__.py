@@ -12,7 +12,7 @@ A reader's map:
 - the request page's parts: ``request_context`` gathers ``progress_view``, ``history``, ``banner``
   and ``offered``; ``live_parts`` renders them;
 - ``targets``, ``target_form``, ``notices``, ``notice_form``, ``events``, ``checkpoints``, ``runs``,
-  ``orders``, ``queue``, ``people``: the other pages;
+  ``orders``, ``workers``, ``tokens``, ``queue``, ``people``: the other pages;
 - ``volume_words``, ``checkpoint_words``, ``order_words``, and ``words`` and ``markup`` beside this
   package: how things are said.
 """
@@ -27,6 +27,8 @@ from migrations_app.admin import (
     request_admin,
     runs,
     targets,
+    tokens,
+    workers,
 )
 
 __all__ = [
@@ -39,4 +41,6 @@ __all__ = [
     "request_admin",
     "runs",
     "targets",
+    "tokens",
+    "workers",
 ]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from migrations_app import words
+from migrations_app import exports, words
 from migrations_app.admin.columns import age, request_link
 from migrations_app.admin.readonly import ReadOnlyAdmin
 from migrations_app.markup import badge, pretty_json
@@ -21,9 +25,26 @@ class EventAdmin(ReadOnlyAdmin[Event]):
     list_display_links = ("what",)
     list_filter = ("level", "kind", "request__target", "created_at")
     list_select_related = ("request__target", "run", "actor")
+    list_before_template = "spirit/events/export.html"
     search_fields = ("message", "request__title", "request__table_name")
     fields = ("when", "what", "severity", "of_request", "run", "actor", "message", "details")
     readonly_fields = fields
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.export_view)
+        return [
+            path("export/<slug:form>/", view, name="migrations_app_event_export"),
+            *super().get_urls(),
+        ]
+
+    def export_view(self, request: HttpRequest, form: str) -> HttpResponseBase:
+        """The events that the page's filters leave, as a download."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied("Your account may not see events.")
+        if form not in exports.FORMATS:
+            raise Http404("Events can be had as csv and json.")
+        found = self.get_changelist_instance(request).get_queryset(request)
+        return exports.answer(found, form)
 
     @admin.display(description="When", ordering="id")
     def when(self, event: Event) -> str:

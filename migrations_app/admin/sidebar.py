@@ -46,8 +46,9 @@ def _work(request: HttpRequest) -> list[dict[str, Any]]:
             )
         )
     items += _model_items(request, (("Targets", "dns", "target"),))
-    # Everybody may have channels of their own.
+    # Everybody may have channels and tokens of their own.
     items.append(_item("Notices", "notifications", _list("noticechannel")))
+    items.append(_item("API tokens", "key", _list("apitoken")))
     return items
 
 
@@ -59,6 +60,7 @@ def _history(request: HttpRequest) -> list[dict[str, Any]]:
             ("Checkpoints", "bookmark", "checkpoint"),
             ("Runs", "play_circle", "run"),
             ("Orders", "assignment", "command"),
+            ("Workers", "memory", "worker"),
             ("Sent notices", "outgoing_mail", "noticedelivery"),
         ),
     )

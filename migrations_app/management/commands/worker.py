@@ -16,7 +16,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any
 
@@ -24,7 +24,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError, close_old_connections, connections
 
-from migrations_app import cluster, liveness, supervisor
+from migrations_app import cluster, heartbeat, liveness, supervisor
 from migrations_app.cluster import ClusterProcess
 
 logger = logging.getLogger(__name__)
@@ -72,6 +72,7 @@ class Worker:
         before = {number: signal.signal(number, self._ask) for number in _SIGNALS}
         try:
             supervisor.ensure_schedule()
+            heartbeat.beat(self.name, self._concurrency)
             for name in ("control", "runner"):
                 self._start(name)
             logger.info("Worker %s: up to %s migrations at once.", self.name, self._concurrency)
@@ -103,6 +104,7 @@ class Worker:
     def _supervise(self) -> None:
         try:
             close_old_connections()
+            heartbeat.beat(self.name, self._concurrency)
             supervisor.supervise()
             for name, reason in self._watch.stuck_clusters():
                 self._restart(name, reason)
@@ -112,6 +114,7 @@ class Worker:
 
     def _restart(self, name: str, reason: str) -> None:
         logger.error("Restarting the cluster %s: %s.", name, reason)
+        heartbeat.restarted(self.name)
         process = self._clusters[name]
         process.ask_to_end()
         process.wait(time.monotonic() + _END_TIMEOUT_SECS)
@@ -128,8 +131,17 @@ class Worker:
         deadline = time.monotonic() + _END_TIMEOUT_SECS
         for process in self._clusters.values():
             process.ask_to_end()
+        self._note(heartbeat.draining)
         for process in self._clusters.values():
             process.wait(deadline)
+        self._note(heartbeat.ended)
+
+    def _note(self, what: Callable[[str], None]) -> None:
+        """Say something of this worker; its end does not depend on it."""
+        try:
+            what(self.name)
+        except DatabaseError as error:
+            logger.warning("The control database could not be told: %s", error)
 
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
