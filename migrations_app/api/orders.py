@@ -7,8 +7,7 @@ from typing import Any
 from django.http import Http404, HttpRequest
 from ninja import Query, Router
 
-from migrations_app import commands, offers
-from migrations_app.api import readings
+from migrations_app import commands, offers, readings
 from migrations_app.api.auth import reader, user_of
 from migrations_app.api.requests import find
 from migrations_app.api.schemas import Message, OrderIn, OrderOut, Page, RequestFull

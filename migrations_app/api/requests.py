@@ -9,8 +9,7 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from ninja import Query, Router, Status
 
-from migrations_app import commands
-from migrations_app.api import readings
+from migrations_app import commands, readings
 from migrations_app.api.auth import reader, user_of
 from migrations_app.api.schemas import (
     Changes,

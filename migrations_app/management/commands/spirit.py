@@ -1,4 +1,4 @@
-"""``manage.py spirit``: the engine from the command line (see ``migrations_app.commandline``)."""
+"""``manage.py spirit``: engine and control plane at a terminal (``migrations_app.commandline``)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,27 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from migrations_app.commandline import checkpoint, lint, migrate, plan
+from migrations_app.commandline import (
+    checkpoint,
+    control_orders,
+    control_status,
+    control_submit,
+    lint,
+    migrate,
+    plan,
+)
 
 
 class Command(BaseCommand):
-    help = "Change a MySQL table online from the command line."
-    # Neither the control database nor its migrations are needed here.
+    help = "Change MySQL tables online: the engine alone, or requests of the control database."
+    # The engine's subcommands need no control database; the others say when it is not there.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-        for module in (migrate, plan, lint, checkpoint):
+        for module in (
+            migrate, plan, lint, checkpoint, control_submit, control_orders, control_status,
+        ):  # fmt: skip
             module.add_to(commands)
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""Rows turned into answers."""
+"""Requests and orders as JSON-compatible documents, for the API and the command line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _values(row: object, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def line(request: MigrationRequest) -> dict[str, Any]:
-    """A ``RequestLine``; needs its target and requester."""
+    """One line of a list; needs its target and requester."""
     return {
         **_values(request, _LINE),
         "target": request.target.name,
@@ -39,7 +39,7 @@ def line(request: MigrationRequest) -> dict[str, Any]:
 
 
 def full(request: MigrationRequest, user: User) -> dict[str, Any]:
-    """A ``RequestFull``, with what this person may order."""
+    """Everything about a request, with what this person may order."""
     acknowledged_by = request.acknowledged_by
     return {
         **line(request),
@@ -65,6 +65,6 @@ def full(request: MigrationRequest, user: User) -> dict[str, Any]:
 
 
 def order(command: Command) -> dict[str, Any]:
-    """An ``OrderOut``; needs its actor."""
+    """An order and what became of it; needs its actor."""
     names = ("id", "kind", "argument", "asked_at", "obeyed_at", "result", "answer")
     return {**_values(command, names), "actor": command.actor.get_username()}
