@@ -263,7 +263,7 @@ def test_a_token_is_made_on_a_page_shown_once_and_revoked(people: dict[str, User
     client.force_login(people["requester"])
     assert client.get(url).status_code == 200
     assert "Choose what it may do" in client.post(url, {"name": "ci"}).content.decode()
-    answer = client.post(url, {"name": "ci", "scopes": ["read", "submit"], "days": "30"})
+    answer = client.post(url, {"name": "nightly build", "scopes": ["read", "submit"], "days": "30"})
     secret = str(answer.context["secret"])
     assert secret in answer.content.decode()
     assert "no-store" in answer.headers["Cache-Control"]
@@ -277,7 +277,7 @@ def test_a_token_is_made_on_a_page_shown_once_and_revoked(people: dict[str, User
     other = Client()
     other.force_login(people["operator"])
     revoke = reverse("admin:migrations_app_apitoken_revoke", args=(token.pk,))
-    assert "ci" not in other.get(listed).content.decode()
+    assert "nightly build" not in other.get(listed).content.decode()
     assert other.post(revoke).status_code == 404
     assert asked(secret, "GET", "/me")[0] == 200
     assert client.post(revoke).status_code == 302

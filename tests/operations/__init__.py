@@ -1,0 +1,1 @@
+"""Health, metrics, exports, keys: what those who run it use."""
