@@ -95,8 +95,12 @@ def fill(sizes: dict[str, int]) -> None:
 
 def measure() -> list[tuple[str, int, float, float]]:
     """Each address: its queries, and the median and longest server time in milliseconds."""
-    client = importlib.import_module("django.test").Client()
-    client.force_login(importlib.import_module("django.contrib.auth.models").User.objects.get())
+    root = importlib.import_module("django.contrib.auth.models").User.objects.get()
+    _, secret = importlib.import_module("migrations_app.tokens").make(root, "crowd", ["read"])
+    client = importlib.import_module("django.test").Client(
+        headers={"authorization": f"Bearer {secret}"}
+    )
+    client.force_login(root)
     found = []
     for address in _addresses():
         client.get(address)
@@ -135,8 +139,15 @@ def _addresses() -> list[str]:
 
 
 def _api_addresses(number: int) -> list[str]:
-    """Of the API, which is asked as the person who is logged in."""
-    return []
+    api = "/api/v1/requests"
+    return [
+        f"{api}?limit=200",
+        f"{api}?state=running&before=5000",
+        f"{api}/{number}",
+        f"{api}/{number}/events?limit=200",
+        f"{api}/{number}/checkpoints?limit=200",
+        "/metrics",
+    ]
 
 
 def main(arguments: list[str]) -> int:
@@ -157,6 +168,7 @@ def main(arguments: list[str]) -> int:
                 "GENERATE_KEYS": "on",
                 "ALLOWED_HOSTS": "testserver",
                 "LOG_LEVEL": "ERROR",
+                "METRICS_PUBLIC": "on",
             }
         )
         fill(sizes)
