@@ -65,9 +65,13 @@ def usual(numbers: dict[str, int]) -> list[Shot]:
                 f"request-{name}", f"{_ADMIN}/migrationrequest/{number}/change/", who or "operator"
             )
         )
-    lists = ("event", "checkpoint", "run", "command", "target")
+    lists = (
+        "event", "checkpoint", "run", "command", "target", "worker", "apitoken", "noticechannel",
+        "noticedelivery",
+    )  # fmt: skip
     shots += [Shot(f"{name}s", f"{_ADMIN}/{name}/") for name in lists]
     shots.append(Shot("target", f"{_ADMIN}/target/1/change/"))
+    shots.append(Shot("token-make", f"{_ADMIN}/apitoken/add/"))
     shots.append(Shot("not-found", f"{_ADMIN}/migrationrequest/999999/change/"))
     return shots
 

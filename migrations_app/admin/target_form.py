@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.conf import settings
+from django.contrib.auth.models import Group
 from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminPasswordWidget,
     UnfoldAdminTextareaWidget,
     UnfoldBooleanSwitchWidget,
@@ -15,7 +17,7 @@ from unfold.widgets import (
 from migrations_app import crypto
 from migrations_app.engine import Dsn, RefusedError
 from migrations_app.engine.lint import parse_levels
-from migrations_app.models import Target
+from migrations_app.models import FINAL_STATES, State, Target
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[Target]
@@ -41,6 +43,12 @@ class TargetForm(ModelForm):
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "autocomplete": "off"}),
         help_text="Replicas whose lag pauses a copy: one mysql://user:password@host:3306/schema a"
         " line. Stored encrypted and never shown again.",
+    )
+    approver_groups = forms.ModelMultipleChoiceField(
+        required=False,
+        queryset=Group.objects.order_by("name"),
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text="Only approvals by members of one of these count. None chosen: every approver's.",
     )
     forget_replicas = forms.BooleanField(
         required=False,
@@ -148,9 +156,23 @@ class TargetForm(ModelForm):
             self.add_error(
                 "password", "Enter the password again: a stored one is not sent to another server."
             )
+        moved = {"host", "port", "database"} & set(self.changed_data)
+        if moved and self._open_requests():
+            self.add_error(
+                min(moved),
+                f"{self._open_requests()} request(s) on this target have been approved or begun, "
+                f"for the tables that are there. Let them end first, or add another target.",
+            )
         if str(data.get("tls_mode", "")).startswith("verify") and not data.get("tls_ca_file"):
             self.add_error("tls_ca_file", "Name the CA's file, or verification can only fail.")
         return data
+
+    def _open_requests(self) -> int:
+        """Requests that people have agreed to for where the target is now."""
+        if self.instance._state.adding:
+            return 0
+        rows = self.instance.requests.exclude(state__in=(*FINAL_STATES, State.DRAFT))
+        return int(rows.count())
 
     def save(self, commit: bool = True) -> Target:
         """Keep what was typed; an empty secret leaves the stored one alone."""

@@ -14,11 +14,12 @@ from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
 from migrations_app import crypto
+from migrations_app.admin.access import person
 from migrations_app.admin.links import admin_url
 from migrations_app.admin.readonly import TypedAdmin
 from migrations_app.admin.target_form import TargetForm
-from migrations_app.engine import TargetReport, inspect_target
-from migrations_app.models import Target
+from migrations_app.engine import Level, TargetReport, inspect_target
+from migrations_app.models import Event, Target
 
 SHOWN_FACTS = (
     ("version", "Version"),
@@ -70,7 +71,6 @@ class TargetAdmin(TypedAdmin[Target]):
             },
         ),
     )
-    filter_horizontal = ("approver_groups",)
     viewed_fieldsets = (
         (None, {"fields": ("name", "where", "user", "tls_mode")}),
         ("Policy", {"fields": (*_POLICY, "max_volume", "max_concurrent_runs")}),
@@ -106,6 +106,19 @@ class TargetAdmin(TypedAdmin[Target]):
         test_url = admin_url("target_test", object_id) if may_test else ""
         context = {**(extra_context or {}), "test_url": test_url}
         return super().change_view(request, object_id, form_url, context)
+
+    def save_model(self, request: HttpRequest, obj: Target, form: Any, change: bool) -> None:
+        """Policies decide who may do what: who changed one stays on record. Never a value."""
+        super().save_model(request, obj, form, change)
+        who, fields = person(request), ", ".join(form.changed_data)
+        Event.objects.create(
+            kind="target_changed" if change else "target_added",
+            level=Level.INFO.value,
+            message=f"{who.get_username()} {'changed' if change else 'added'} the target "
+            f"{obj.name}{f': {fields}' if change and fields else ''}.",
+            data={"target": obj.pk, "fields": list(form.changed_data)},
+            actor=who,
+        )
 
     def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Test the connection as it is stored and say what was found, in words."""

@@ -11,9 +11,9 @@ from django.test import Client
 from django.urls import reverse
 
 from migrations_app.engine.lint import LintLevel
-from migrations_app.models import Target
+from migrations_app.models import Event, MigrationRequest, State, Target
 from tests.conftest import Schema
-from tests.pages.conftest import SECRET
+from tests.pages.conftest import SECRET, MakeRequest
 
 
 def typed(**changes: Any) -> dict[str, Any]:
@@ -141,3 +141,30 @@ def test_a_good_connection_and_a_wrong_password_are_told_apart(
     target.save()
     text = clients["operator"].post(url("test", target.pk)).content.decode()
     assert 'data-report="good"' in text
+
+
+def test_a_target_is_not_moved_under_requests_that_were_approved_for_it(
+    clients: dict[str, Client], make_request: MakeRequest, target: Target
+) -> None:
+    req = make_request(State.APPROVED)
+    moved = typed(database="elsewhere", password=SECRET)
+    answer = clients["operator"].post(url("change", target.pk), moved)
+    assert "have been approved or begun" in answer.content.decode()
+    assert Target.objects.get().database == "shop"
+    MigrationRequest.objects.filter(pk=req.pk).update(state=State.CANCELLED)
+    assert clients["operator"].post(url("change", target.pk), moved).status_code == 302
+    assert Target.objects.get().database == "elsewhere"
+
+
+def test_who_changed_a_policy_stays_on_record_without_its_values(
+    clients: dict[str, Client], target: Target
+) -> None:
+    changed = typed(required_approvals="3", password="another secret", name=target.name)
+    clients["operator"].post(url("change", target.pk), changed)
+    event = Event.objects.get(kind="target_changed")
+    assert event.actor is not None
+    assert event.actor.username == "operator"
+    assert "required_approvals" in event.message
+    assert "another secret" not in event.message + str(event.data)
+    page = clients["operator"].get(reverse("admin:migrations_app_event_changelist"))
+    assert "changed the target" in page.content.decode()
