@@ -240,6 +240,7 @@ def take_lease(request_id: int, owner: str, secs: float) -> MigrationRequest | N
             updated_at=Now(),
             ended_at=None,
             message="",
+            waiting_for="",
         )
         if taken != 1:
             return None

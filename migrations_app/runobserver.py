@@ -136,7 +136,8 @@ class RunObserver:
         """The last word before the rename: still ours, still wanted, still in its hours."""
         self._request.refresh_from_db(fields=["desired_state", "cutover_held", "hours"])
         wanted = self._request.desired_state == DesiredState.RUN
-        if wanted and not self._may_swap_now() and self.migration is not None:
+        order = self._request.open_cut_over
+        if wanted and not self._may_swap_now(order) and self.migration is not None:
             self.migration.hold_cut_over()
             return False
         self._swapping = wanted and lifecycle.holds_lease(self._request, self._token)
@@ -146,9 +147,9 @@ class RunObserver:
         waits = admission.hours_words(self._request) or "It waits for the order to cut over."
         return f"Every row is copied and verified. {waits}"
 
-    def _may_swap_now(self) -> bool:
-        """Whether orders and hours allow the swap."""
-        ordered = not self._request.waits_for_order or self._request.open_cut_over is not None
+    def _may_swap_now(self, order: Command | None) -> bool:
+        """Whether orders and hours allow the swap. order: the open one to cut over."""
+        ordered = order is not None or not self._request.waits_for_order
         return ordered and admission.hours_are_open(self._request)
 
     # -- the parts of it
@@ -200,11 +201,11 @@ class RunObserver:
         migration = self.migration
         if migration is None or self._swapping or self._request.state == State.STOPPING:
             return
-        if self._may_swap_now():
+        order = self._request.open_cut_over
+        if self._may_swap_now(order):
             migration.allow_cut_over()
         elif self._request.cutover_held:
             migration.hold_cut_over()
-        order = self._request.open_cut_over
         if order is None or order.result != CommandResult.PENDING:
             return
         hours = admission.hours_words(self._request)
