@@ -14,6 +14,7 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -22,7 +23,7 @@ from django.db.models import Max
 from django.db.models.functions import Now
 
 from migrations_app import admission, answers, drain, lifecycle, mirrors, snapshots
-from migrations_app.answers import settle_open
+from migrations_app.answers import Answer, settle_open
 from migrations_app.crypto import SecretUnavailableError
 from migrations_app.engine import (
     EngineError,
@@ -155,8 +156,9 @@ class Runner:
         try:
             with transaction.atomic():
                 request.approvals.filter(voided_at=None).update(voided_at=Now())
-                self._move("drift", None, words, data, desired_state=DesiredState.IDLE)
-                settle_open(request, answers.FAILED)
+                self._move(
+                    "drift", None, words, data, answers.FAILED, desired_state=DesiredState.IDLE
+                )
         except ConflictError:
             return True  # a person has just stopped or cancelled it: the run ends by that order
         return False
@@ -199,8 +201,7 @@ class Runner:
         elif self.request.desired_state == DesiredState.CANCEL:
             self._cancel(run_row)
         elif self.request.desired_state == DesiredState.STOP:
-            self._move("stopped", run_row, outcome.message, data)
-            settle_open(self.request, answers.STOPPED)
+            self._move("stopped", run_row, outcome.message, data, answers.STOPPED)
         elif kind is OutcomeKind.STOPPED:
             self._move(
                 "interrupt", run_row,
@@ -211,10 +212,9 @@ class Runner:
             self._pause(run_row, outcome, data, lived_secs)
         else:
             self._move(
-                "fail", run_row, outcome.message, data,
+                "fail", run_row, outcome.message, data, answers.FAILED,
                 ended_at=Now(), desired_state=DesiredState.IDLE,
             )  # fmt: skip
-            settle_open(self.request, answers.FAILED)
 
     def _rest_as_completed(
         self,
@@ -224,14 +224,21 @@ class Runner:
         **changes: Any,
     ) -> None:
         self._move(
-            "complete", run_row, message, data or {},
+            "complete", run_row, message, data or {}, answers.COMPLETED,
             ended_at=Now(), fraction=1.0, fresh_wanted=False, eta_secs=None, **changes,
         )  # fmt: skip
-        settle_open(self.request, answers.COMPLETED)
 
     def _move(
-        self, name: str, run_row: Run | None, message: str, data: dict[str, Any], **changes: Any
+        self,
+        name: str,
+        run_row: Run | None,
+        message: str,
+        data: dict[str, Any],
+        settled: Mapping[str, Answer] | None = None,
+        **changes: Any,
     ) -> None:
+        """Move the request and give its lease back. settled: what becomes of its open orders, in
+        the same transaction; None: they stay open for the next run."""
         with transaction.atomic():
             lifecycle.move(
                 self.request,
@@ -242,6 +249,8 @@ class Runner:
                 data=data,
                 changes=lifecycle.ends_lease(**changes),
             )
+            if settled is not None:
+                settle_open(self.request, settled)
             mirrors.look_soon(self.request)
 
     def _pause(
@@ -253,7 +262,7 @@ class Runner:
             self._move(
                 "fail", run_row,
                 f"{outcome.message} It was tried {MAX_FAILED_ATTEMPTS} times; progress was kept, "
-                f"and Retry goes on from the last checkpoint.", data,
+                f"and Retry goes on from the last checkpoint.", data, answers.FAILED,
                 ended_at=Now(), desired_state=DesiredState.IDLE,
             )  # fmt: skip
             return
@@ -271,15 +280,13 @@ class Runner:
             self._move(
                 "fail", run_row,
                 f"Cancelled, but the shadow table could not be dropped: {error} Cancel it again.",
-                {}, ended_at=Now(), desired_state=DesiredState.IDLE,
+                {}, answers.NOT_CANCELLED, ended_at=Now(), desired_state=DesiredState.IDLE,
             )  # fmt: skip
-            settle_open(self.request, answers.NOT_CANCELLED)
             return
         self._move(
             "cancelled", run_row, f"Cancelled. {dropped_words(dropped)}",
-            {"dropped": dropped}, ended_at=Now(),
+            {"dropped": dropped}, answers.CANCELLED, ended_at=Now(),
         )  # fmt: skip
-        settle_open(self.request, answers.CANCELLED)
 
 
 def fail_unexpectedly(request_id: int, error: BaseException) -> None:

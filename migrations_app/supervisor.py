@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 from django.db import close_old_connections, transaction
 from django.db.models import Q
@@ -17,7 +19,7 @@ from django.utils import timezone
 from django_q.models import Schedule
 
 from migrations_app import admission, answers, lifecycle, mirrors, queue
-from migrations_app.answers import settle_open
+from migrations_app.answers import Answer, settle_open
 from migrations_app.crypto import SecretUnavailableError
 from migrations_app.engine import EngineError, clean_up
 from migrations_app.lifecycle import ConflictError, LeaseLostError
@@ -96,8 +98,8 @@ def _take_back(request: MigrationRequest) -> None:
 def _finish_order(request: MigrationRequest) -> None:
     """Bring a stop or a cancellation that has no run any more to its end."""
     if request.desired_state == DesiredState.STOP:
-        lifecycle.move(request, "stopped", "Stopped: its worker was lost while it was stopping.")
-        settle_open(request, answers.LOST_AND_STOPPED)
+        words = "Stopped: its worker was lost while it was stopping."
+        _move_and_settle(request, "stopped", words, answers.LOST_AND_STOPPED)
     elif request.desired_state == DesiredState.CANCEL:
         _cancel(request)
 
@@ -106,22 +108,27 @@ def _cancel(request: MigrationRequest) -> None:
     try:
         dropped = clean_up(request.target.dsn(), request.statement)
     except (EngineError, SecretUnavailableError) as error:
-        lifecycle.move(
-            request,
-            "fail",
-            f"Cancelled, but the shadow table could not be dropped: {error} Cancel it again.",
-            changes={"desired_state": DesiredState.IDLE, "ended_at": Now()},
-        )
-        settle_open(request, answers.NOT_CANCELLED)
+        words = f"Cancelled, but the shadow table could not be dropped: {error} Cancel it again."
+        _move_and_settle(
+            request, "fail", words, answers.NOT_CANCELLED,
+            desired_state=DesiredState.IDLE, ended_at=Now(),
+        )  # fmt: skip
         return
-    lifecycle.move(
-        request,
-        "cancelled" if request.state == State.STOPPING else "cancel",
-        f"Cancelled. {dropped_words(dropped)}",
-        data={"dropped": dropped},
-        changes={"ended_at": Now()},
-    )
-    settle_open(request, answers.CANCELLED)
+    name = "cancelled" if request.state == State.STOPPING else "cancel"
+    words = f"Cancelled. {dropped_words(dropped)}"
+    _move_and_settle(request, name, words, answers.CANCELLED, ended_at=Now())
+
+
+def _move_and_settle(
+    request: MigrationRequest,
+    name: str,
+    message: str,
+    settled: Mapping[str, Answer],
+    **changes: Any,
+) -> None:
+    with transaction.atomic():
+        lifecycle.move(request, name, message, changes=changes)
+        settle_open(request, settled)
 
 
 def dropped_words(dropped: list[str]) -> str:

@@ -6,14 +6,16 @@ the first time it gets there; another process takes over as after any other cras
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import pathlib
 import signal
 
 import pytest
+from django.utils import timezone
 
 from migrations_app import commands, queue
-from migrations_app.models import Run, State
+from migrations_app.models import MigrationRequest, Run, State
 from tests.app.support import wait_for
 from tests.app.worker_support import (
     CHECKOUT,
@@ -246,3 +248,28 @@ def test_a_cancelled_copy_is_dropped_by_a_worker(workers: Workers, schema: Schem
     order.refresh_from_db()
     assert order.result == "done"
     assert schema.execute("SHOW TABLES") == [("orders",)]
+
+
+def test_closed_hours_keep_the_tables_and_the_order_until_they_open(
+    workers: Workers, schema: Schema
+) -> None:
+    make_orders(schema, ROWS)
+    request = start_request(schema, defer_cutover=True, hours="Mon-Sun")
+    workers.start()
+    wait_for_state(request, State.WAITING_FOR_CUTOVER)
+    rows = MigrationRequest.objects.filter(pk=request.pk)
+    in_three_days = (timezone.now() + dt.timedelta(days=3)).strftime("%a")
+    rows.update(hours=in_three_days)
+    order = commands.cut_over(operator(), current(request))
+
+    def told() -> bool:
+        order.refresh_from_db()
+        return "Waiting for the allowed hours" in order.answer
+
+    wait_for("the order to say what it waits for", told)
+    assert (order.result, current(request).state) == ("pending", State.WAITING_FOR_CUTOVER)
+    rows.update(hours="")
+    wait_for_state(request, State.COMPLETED)
+    order.refresh_from_db()
+    assert order.result == "done"
+    assert_swapped(schema, ROWS)
