@@ -121,10 +121,11 @@ def _addresses() -> list[str]:
     models = importlib.import_module("migrations_app.models")
     running = models.MigrationRequest.objects.filter(state="running").first()
     admin = "/admin/migrations_app"
+    middle_page = models.MigrationRequest.objects.count() // 250
     return [
         "/admin/",
         f"{admin}/migrationrequest/",
-        f"{admin}/migrationrequest/?p=40",
+        f"{admin}/migrationrequest/?p={middle_page}",
         f"{admin}/migrationrequest/?q=note",
         f"{admin}/migrationrequest/{running.pk}/change/",
         f"{admin}/migrationrequest/{running.pk}/live/",
