@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.crypto import constant_time_compare
@@ -54,7 +54,7 @@ def _database() -> str:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except DatabaseError:
+    except (DatabaseError, InterfaceError):
         return "The control database does not answer."
     return "ok"
 
@@ -63,7 +63,7 @@ def _migrations() -> str:
     try:
         executor = MigrationExecutor(connection)
         missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    except DatabaseError:
+    except (DatabaseError, InterfaceError):
         return "The control database does not answer."
     return f"{len(missing)} to be applied: run manage.py migrate." if missing else "ok"
 
@@ -71,6 +71,6 @@ def _migrations() -> str:
 def _workers() -> str:
     try:
         alive = heartbeat.live().exists()
-    except DatabaseError:
+    except (DatabaseError, InterfaceError):
         return "The control database does not answer."
     return "ok" if alive else "No worker lives: start manage.py worker."

@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 from ninja import Field, Schema
+from pydantic import AwareDatetime
 
 from migrations_app.engine import DEFAULT_VOLUME, MAX_VOLUME, MIN_VOLUME
 from migrations_app.models import State
@@ -44,7 +45,7 @@ class Options(Schema):
     skip_drop: bool = False
     defer_indexes: str = Field("auto", pattern="^(auto|on|off)$")
     checkpoint_max_age_secs: int = Field(7 * 24 * 3600, ge=60)
-    start_after: dt.datetime | None = None
+    start_after: AwareDatetime | None = None
     hours: str = ""
 
 
@@ -80,7 +81,7 @@ class OrderIn(Schema):
 
     comment: str = Field("", max_length=4000)
     volume: int | None = None
-    start_after: dt.datetime | None = None
+    start_after: AwareDatetime | None = None
     hours: str = Field("", max_length=200)
     version: int | None = None
 

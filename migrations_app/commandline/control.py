@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 
 from migrations_app.commands import OrderRefused
 from migrations_app.models import MigrationRequest
@@ -77,7 +77,7 @@ def guarded(handler: Handler) -> Handler:
         except OrderRefused as error:
             sys.stderr.write(f"{error}\n")
             return FAILED
-        except DatabaseError as error:
+        except (DatabaseError, InterfaceError) as error:
             sys.stderr.write(
                 f"The control database cannot be used ({type(error).__name__}). Is DATABASE_URL "
                 f"right, and has manage.py migrate been run?\n"

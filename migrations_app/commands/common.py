@@ -41,6 +41,15 @@ def require(kind: str, request: MigrationRequest, actor: User) -> None:
         raise OrderRefused(reason)
 
 
+def require_text(text: str, what: str = "The text", longest: int = 4000) -> str:
+    """A text as it may be stored, without outer space. Raises OrderRefused."""
+    if "\x00" in text:
+        raise OrderRefused(f"{what} holds a NUL character, which cannot be stored.")
+    if len(text) > longest:
+        raise OrderRefused(f"{what} may have {longest:,} characters, not {len(text):,}.")
+    return text.strip()
+
+
 def move(
     request: MigrationRequest,
     name: str,

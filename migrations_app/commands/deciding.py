@@ -8,7 +8,13 @@ from django.db import transaction
 from django.utils import timezone
 
 from migrations_app import lifecycle
-from migrations_app.commands.common import OrderRefused, changed_meanwhile, move, require
+from migrations_app.commands.common import (
+    OrderRefused,
+    changed_meanwhile,
+    move,
+    require,
+    require_text,
+)
 from migrations_app.models import Approval, MigrationRequest
 
 if TYPE_CHECKING:
@@ -18,6 +24,7 @@ if TYPE_CHECKING:
 def approve(actor: User, request: MigrationRequest, comment: str = "") -> None:
     """Record one person's consent; with the last one needed the request is approved."""
     require("approve", request, actor)
+    comment = require_text(comment, "A comment")
     with transaction.atomic():
         # One at a time: two approvers at once must both be counted.
         seen = MigrationRequest.objects.filter(pk=request.pk, version=request.version)
@@ -45,7 +52,8 @@ def approve(actor: User, request: MigrationRequest, comment: str = "") -> None:
 def reject(actor: User, request: MigrationRequest, reason: str) -> None:
     """End the request before it runs, with a reason its requester can act on."""
     require("reject", request, actor)
-    if not reason.strip():
+    reason = require_text(reason, "The reason")
+    if not reason:
         raise OrderRefused("Say why it is rejected, so that its requester can act on it.")
-    words = f"Rejected by {actor.get_username()}: {reason.strip()}"
+    words = f"Rejected by {actor.get_username()}: {reason}"
     move(request, "reject", words, actor, ended_at=timezone.now())

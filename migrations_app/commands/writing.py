@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
 from migrations_app import lifecycle, snapshots
-from migrations_app.commands.common import OrderRefused, changed_meanwhile, move, require
+from migrations_app.commands.common import (
+    OrderRefused,
+    changed_meanwhile,
+    move,
+    require,
+    require_text,
+)
 from migrations_app.engine import RefusedError, parse_change
 from migrations_app.models import MigrationRequest, State
+from migrations_app.models.request import WRITTEN_BY_PEOPLE
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-_LONGEST_COMMENT = 4000
+_LONGEST_STATEMENT = 1_000_000
+_LONGEST_TEXT = 20_000
 _EDITABLE = (State.DRAFT, State.SUBMITTED, State.APPROVED)
 
 
@@ -36,7 +45,7 @@ def draft(actor: User, request: MigrationRequest) -> None:
     if not lifecycle.may(actor, lifecycle.SUBMIT):
         raise OrderRefused("Only requesters may write requests, and you are not one.")
     request.requester = actor
-    read_statement(request)
+    _require_valid(request)
     request.save()
 
 
@@ -47,6 +56,29 @@ def read_statement(request: MigrationRequest) -> None:
     except RefusedError as error:
         raise OrderRefused(str(error)) from None
     request.schema_name, request.table_name = change.schema, change.tables[:1000]
+
+
+def _require_valid(request: MigrationRequest) -> None:
+    """What a person wrote can be stored and means something. Raises OrderRefused with all of it."""
+    for name, longest in (("statement", _LONGEST_STATEMENT), ("reason", _LONGEST_TEXT),
+                          ("acknowledgement", _LONGEST_TEXT), ("title", 200)):  # fmt: skip
+        require_text(getattr(request, name), f"The {name}", longest)
+    read_statement(request)
+    others = {field.name for field in request._meta.concrete_fields} - set(WRITTEN_BY_PEOPLE)
+    try:
+        request.clean_fields(exclude={*others, "target", "updated_at"})
+    except ValidationError as error:
+        raise OrderRefused(
+            "\n".join(
+                f"{name.replace('_', ' ').capitalize()}: {' '.join(texts)}"
+                for name, texts in error.message_dict.items()
+            )
+        ) from None
+    highest = request.target.max_volume
+    if request.volume > highest:
+        raise OrderRefused(
+            f"{request.target} allows a volume of {highest} at most, not {request.volume}."
+        )
 
 
 def submit(actor: User, request: MigrationRequest, acknowledgement: str = "") -> None:
@@ -64,7 +96,10 @@ def submit(actor: User, request: MigrationRequest, acknowledgement: str = "") ->
         raise OrderRefused(str(error)) from None
     if snapshot.refusals:
         raise OrderRefused("\n".join(found.words for found in snapshot.refusals))
-    acknowledgement = acknowledgement.strip() or request.acknowledgement.strip()
+    acknowledgement = (
+        require_text(acknowledgement, "The reason", _LONGEST_TEXT)
+        or request.acknowledgement.strip()
+    )
     if snapshot.unsafe and not acknowledgement:
         raise AcknowledgementNeededError(snapshot.unsafe)
     data = {"unsafe": [found.rule for found in snapshot.unsafe]}
@@ -95,7 +130,7 @@ def edit(actor: User, request: MigrationRequest, version: int | None = None) -> 
     """
     if not lifecycle.may(actor, lifecycle.SUBMIT) or request.requester_id != actor.pk:
         raise OrderRefused("Only its requester may change a request.")
-    read_statement(request)
+    _require_valid(request)
     seen = request.version if version is None else version
     acknowledgement = request.acknowledgement
     with transaction.atomic():
@@ -122,11 +157,9 @@ def edit(actor: User, request: MigrationRequest, version: int | None = None) -> 
 def comment(actor: User, request: MigrationRequest, text: str) -> None:
     """Add a remark to the request's history."""
     require("comment", request, actor)
-    text = text.strip()
+    text = require_text(text, "A comment")
     if not text:
         raise OrderRefused("Write something first.")
-    if len(text) > _LONGEST_COMMENT:
-        raise OrderRefused(f"A comment has {_LONGEST_COMMENT:,} characters at most.")
     lifecycle.record(request, "commented", text, actor=actor)
 
 

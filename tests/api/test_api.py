@@ -23,6 +23,7 @@ from tests.conftest import Schema
 Ask = Callable[..., tuple[int, Any]]
 EVERYTHING = Scope.values
 NEEDS_TARGET = {"submit"}
+ADD = "ALTER TABLE t ADD c INT"
 
 
 @pytest.fixture
@@ -158,12 +159,31 @@ def test_an_order_for_another_version_is_refused(draft: MigrationRequest, approv
         ("/requests", {"target": "shop"}, 422),
         ("/requests", {"target": "nowhere", "statement": "ALTER TABLE t ADD c INT"}, 409),
         ("/requests", {"target": "shop", "statement": "DROP TABLE t"}, 409),
+        ("/requests", {"target": "shop", "statement": "ALTER TABLE t ADD c INT\x00"}, 409),
+        (
+            "/requests",
+            {"target": "shop", "statement": "ALTER TABLE t ADD c INT", "hours": "x"},
+            409,
+        ),
+        ("/requests", {"target": "shop", "statement": ADD, "volume": 9}, 409),
+        (
+            "/requests",
+            {
+                "target": "shop",
+                "statement": "ALTER TABLE t ADD c INT",
+                "start_after": "2026-11-23T22:00",
+            },
+            422,
+        ),
+        ("/requests/99999999999999999999999/orders/stop", {}, 404),
+        ("/requests/{0}/orders/comment", {"comment": "\x00"}, 409),
     ],
 )
 def test_what_is_wrong_is_answered_in_words(
     path: str, body: Any, status: int, draft: MigrationRequest
 ) -> None:
     put_in_state(draft, State.STOPPED)
+    Target.objects.update(max_volume=8)
     person = make_person("both", "Requesters", "Operators")
     got, said = ask(person, "POST", path.format(draft.pk), body)
     assert (got, bool(said["detail"])) == (status, True)
