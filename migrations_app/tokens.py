@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from django.contrib.auth.models import User
 from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
 
 from migrations_app.models import ApiToken, Scope
 
@@ -18,6 +19,7 @@ _PREFIX_LENGTH = len(_BEGINNING) + 6
 _USE_NOTED_EVERY = dt.timedelta(minutes=1)
 
 
+@sensitive_variables("secret")
 def make(
     user: User, name: str, scopes: Sequence[str], expires_at: dt.datetime | None = None
 ) -> tuple[ApiToken, str]:
@@ -38,6 +40,7 @@ def make(
     return token, secret
 
 
+@sensitive_variables("secret")
 def find(secret: str) -> ApiToken | None:
     """The valid token of a secret; notes that it was used. None for any other secret.
 
@@ -48,7 +51,8 @@ def find(secret: str) -> ApiToken | None:
     if token is None or not token.is_valid(now):
         return None
     if token.last_used_at is None or now - token.last_used_at > _USE_NOTED_EVERY:
-        ApiToken.objects.filter(pk=token.pk).update(last_used_at=now)
+        rows = ApiToken.objects.filter(pk=token.pk, last_used_at=token.last_used_at)
+        rows.update(last_used_at=now)
     return token
 
 

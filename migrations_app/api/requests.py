@@ -83,7 +83,7 @@ def change_request(request: HttpRequest, number: int, asked: Changes) -> dict[st
     user = user_of(request, Scope.SUBMIT)
     row = find(number)
     for name, value in asked.dict(exclude_unset=True, exclude={"version"}).items():
-        if value is not None:
+        if value is not None or name == "start_after":
             setattr(row, name, value)
     commands.edit(user, row, asked.version)
     return readings.full(find(number), user)

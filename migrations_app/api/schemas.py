@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 
 from ninja import Field, Schema
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, ConfigDict
 
 from migrations_app.engine import DEFAULT_VOLUME, MAX_VOLUME, MIN_VOLUME
 from migrations_app.models import State
@@ -30,13 +30,32 @@ class Filters(Page):
     requester: str = ""
 
 
+class Asked(Schema):
+    """What a program sends. A field that there is not is a mistake, not something to ignore."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class Message(Schema):
     """Why something was not done."""
 
     detail: str
 
 
-class Options(Schema):
+class OptionsOut(Schema):
+    """How a request runs."""
+
+    volume: int
+    strict: bool
+    defer_cutover: bool
+    skip_drop: bool
+    defer_indexes: str
+    checkpoint_max_age_secs: int
+    start_after: dt.datetime | None
+    hours: str
+
+
+class Options(Asked):
     """How a request is to run."""
 
     volume: int = Field(DEFAULT_VOLUME, ge=MIN_VOLUME, le=MAX_VOLUME)
@@ -53,18 +72,19 @@ class NewRequest(Options):
     """A change to ask for. acknowledgement: why unsafe parts are meant; submit: at once."""
 
     target: str
-    statement: str = Field(min_length=1, max_length=200_000)
+    statement: str = Field(min_length=1, max_length=1_000_000)
     title: str = Field("", max_length=200)
     reason: str = ""
     acknowledgement: str = ""
     submit: bool = False
 
 
-class Changes(Schema):
-    """What of a request is to be different; what is left out stays. version: as it was read."""
+class Changes(Asked):
+    """What of a request is to be different; what is left out stays. version: as it was read;
+    start_after: null takes it away."""
 
     version: int
-    statement: str | None = Field(None, min_length=1, max_length=200_000)
+    statement: str | None = Field(None, min_length=1, max_length=1_000_000)
     title: str | None = Field(None, max_length=200)
     reason: str | None = None
     acknowledgement: str | None = None
@@ -74,9 +94,11 @@ class Changes(Schema):
     skip_drop: bool | None = None
     defer_indexes: str | None = Field(None, pattern="^(auto|on|off)$")
     checkpoint_max_age_secs: int | None = Field(None, ge=60)
+    start_after: AwareDatetime | None = None
+    hours: str | None = None
 
 
-class OrderIn(Schema):
+class OrderIn(Asked):
     """What comes with an order: a reason, the volume, a schedule, the version that was seen."""
 
     comment: str = Field("", max_length=4000)
@@ -148,7 +170,7 @@ class RequestFull(RequestLine):
 
     statement: str
     reason: str
-    options: Options
+    options: OptionsOut
     running_volume: int | None
     rows_checked: int
     deltas_waiting: int

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.core.signals import got_request_exception
+from django.db import DatabaseError, connection
+from django.http import HttpRequest
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from django.views.debug import ExceptionReporter
 
 from migrations_app import lifecycle, offers, tokens
 from migrations_app.models import ApiToken, Command, MigrationRequest, Scope, State, Target
@@ -128,7 +132,7 @@ def test_an_order_is_taken_exactly_where_the_rules_allow_it(
     put_in_state(request, State(state))
     why_not = offers.why_not(offers.ORDERS[kind], request, people[role])
     before = trace(request)
-    body = {"comment": "Because.", "volume": 5}
+    body = {"comment": "Because.", "volume": 5, "version": request.version}
     status, said = ask(people[role], "POST", f"/requests/{request.pk}/orders/{kind}", body)
     if why_not or kind in NEEDS_TARGET:
         assert status == 409
@@ -144,6 +148,7 @@ def test_an_order_for_another_version_is_refused(draft: MigrationRequest, approv
     path = f"/requests/{draft.pk}/orders/approve"
     status, said = ask(approver, "POST", path, {"version": 3})
     assert (status, "same moment" in said["detail"]) == (409, True)
+    assert ask(approver, "POST", path, {})[0] == 409
     assert ask(approver, "POST", path, {"version": 4})[0] == 200
 
 
@@ -177,6 +182,8 @@ def test_an_order_for_another_version_is_refused(draft: MigrationRequest, approv
         ),
         ("/requests/99999999999999999999999/orders/stop", {}, 404),
         ("/requests/{0}/orders/comment", {"comment": "\x00"}, 409),
+        ("/requests/{0}/orders/stop", {"verison": 3}, 422),
+        ("/requests", {"target": "shop", "statement": ADD, "defer_cutovr": True}, 422),
     ],
 )
 def test_what_is_wrong_is_answered_in_words(
@@ -187,6 +194,7 @@ def test_what_is_wrong_is_answered_in_words(
     person = make_person("both", "Requesters", "Operators")
     got, said = ask(person, "POST", path.format(draft.pk), body)
     assert (got, bool(said["detail"])) == (status, True)
+    assert said["detail"] != "Not Found"
 
 
 # -- requests
@@ -203,10 +211,12 @@ def test_a_change_is_asked_for_edited_and_submitted(
     made = MigrationRequest.objects.get()
     assert made.state == State.DRAFT
     path = f"/requests/{made.pk}"
-    changes = {"version": made.version, "volume": 5, "acknowledgement": "Nobody reads it."}
+    changes = {"version": made.version, "volume": 5, "acknowledgement": "Nobody reads it.",
+               "hours": "Mon-Sun", "start_after": "2026-01-01T00:00:00Z"}  # fmt: skip
     assert ask(people["approver"], "PATCH", path, changes)[0] == 409
     status, said = ask(people["requester"], "PATCH", path, changes)
-    assert (status, said["volume"]) == (200, 5)
+    assert (status, said["volume"], said["options"]["hours"]) == (200, 5, "Mon-Sun")
+    assert said["options"]["start_after"].startswith("2026-01-01")
     assert ask(people["requester"], "PATCH", path, changes)[0] == 409  # an older version
     status, said = ask(people["requester"], "POST", f"{path}/orders/submit", {})
     assert (status, said["state"], said["is_unsafe"]) == (200, "submitted", True)
@@ -302,3 +312,25 @@ def test_a_token_is_made_on_a_page_shown_once_and_revoked(people: dict[str, User
     assert asked(secret, "GET", "/me")[0] == 200
     assert client.post(revoke).status_code == 302
     assert asked(secret, "GET", "/me")[0] == 401
+
+
+def test_a_secret_is_in_no_report_of_an_error(
+    people: dict[str, User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, secret = tokens.make(people["operator"], "ci", EVERYTHING)
+
+    def away(*_arguments: object) -> None:
+        raise DatabaseError("the database is away")
+
+    monkeypatch.setattr(ApiToken.objects, "select_related", away)
+    reports: list[str] = []
+
+    def report(sender: object, request: HttpRequest, **_rest: object) -> None:
+        reports.append(ExceptionReporter(request, *sys.exc_info()).get_traceback_html())
+
+    got_request_exception.connect(report)
+    try:
+        assert asked(secret, "GET", "/me")[0] == 503
+    finally:
+        got_request_exception.disconnect(report)
+    assert not any(secret in text for text in reports)
