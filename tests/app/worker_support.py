@@ -33,6 +33,8 @@ class Workers:
             "SECRET_KEY": settings.SECRET_KEY,
             "FIELD_ENCRYPTION_KEYS": ",".join(settings.FIELD_ENCRYPTION_KEYS),
             "DJANGO_SETTINGS_MODULE": "spirit_admin.settings",
+            "LEASE_SECS": "10",
+            "SUPERVISE_EVERY_SECS": "2",
         }
 
     def start(
