@@ -159,6 +159,10 @@ def move(
         rows = MigrationRequest.objects.filter(pk=request.pk, state__in=transition.sources)
         if token is not None:
             rows = rows.filter(lease_token=token)
+        elif transition.target not in _DRIVEN:
+            # Only its run, or who took the lease from it, may bring a driven request to rest: a
+            # worker may have taken it up since it was seen waiting.
+            rows = rows.filter(lease_expires_at=None)
         moved = rows.update(
             state=transition.target,
             version=F("version") + 1,

@@ -73,8 +73,10 @@ def _queue(kind: CommandKind, actor: User, request: MigrationRequest, *, fresh: 
 
 def stop(actor: User, request: MigrationRequest) -> Command:
     """Let the run write a checkpoint and end; one that is only queued is held at once."""
-    require("stop", request, actor)
     with transaction.atomic():
+        # Whether a worker has taken it up is asked where no worker can do so meanwhile.
+        request.refresh_from_db(from_queryset=MigrationRequest.objects.select_for_update())
+        require("stop", request, actor)
         take_back(request, CommandKind.CUT_OVER, "Taken back: the run was ordered to stop.")
         if request.state in offers.NOT_RUNNING:
             move(

@@ -186,6 +186,20 @@ def test_a_stop_that_lost_its_worker_ends_as_stopped(
     assert not draft.commands.filter(obeyed_at=None).exists()
 
 
+def test_a_stop_that_meets_a_worker_stops_its_run_and_not_only_the_request(
+    draft: MigrationRequest, operator: User
+) -> None:
+    put_in_state(draft, State.QUEUED, desired_state=DesiredState.RUN)
+    seen_queued = MigrationRequest.objects.get(pk=draft.pk)
+    leased = lifecycle.take_lease(draft.pk, "worker", 30)
+    assert leased is not None
+    with pytest.raises(ConflictError):
+        lifecycle.move(seen_queued, "stopped", "Stopped before a worker took it up.")
+    commands.stop(operator, seen_queued)
+    assert (seen_queued.state, seen_queued.lease_owner) == (State.STOPPING, "worker")
+    assert draft.commands.filter(kind="stop", obeyed_at=None).exists()
+
+
 def test_a_cancel_before_the_start_needs_no_server(
     draft: MigrationRequest, requester: User
 ) -> None:
