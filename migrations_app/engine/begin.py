@@ -162,7 +162,7 @@ class Beginning:
                 data,
             )
         )
-        if self.options.strict:
+        if self.options.strict and not why.nothing_saved:
             names = self.change.first.names
             raise StrictRefusedError(
                 f"The earlier run cannot be gone on with: {why.reason}. Strict mode forbids to "

@@ -28,6 +28,9 @@ from migrations_app.engine.statement import Change
 ENGINE_VERSION = "1"
 _KEPT_ROWS = 10
 _MARKER_PHASE = "marker"
+# The row that a run leaves until its first checkpoint: a run that ends before it has lost nothing.
+_BEGUN_PHASE = "begun"
+_IS_CHECKPOINT = f"phase NOT IN ('{_MARKER_PHASE}', '{_BEGUN_PHASE}')"
 _CREATE = """CREATE TABLE IF NOT EXISTS {table} (
   id INT NOT NULL AUTO_INCREMENT PRIMARY KEY,
   copier_watermark MEDIUMTEXT,
@@ -93,6 +96,20 @@ class CheckpointTable:
 
     def create(self, session: Session) -> None:
         session.query(_CREATE.format(table=self._sql))
+        session.query(
+            f"INSERT INTO {self._sql} (phase, cutover_intent) VALUES ('{_BEGUN_PHASE}', 0)"
+        )
+
+    def has_only_begun(self, session: Session) -> bool:
+        """Whether its run never came to its first checkpoint. Somebody else's DDL, which makes
+        checkpoints invalid, empties the table altogether."""
+        try:
+            found = session.query(f"SELECT phase FROM {self._sql} WHERE phase <> '{_MARKER_PHASE}'")
+        except MySQLdb.Error as error:
+            if error_code(error) == ER_NO_SUCH_TABLE:
+                return False
+            raise
+        return [row[0] for row in found] == [_BEGUN_PHASE]
 
     def drop(self, session: Session) -> None:
         """Drop it, and any that an earlier change kept beside another of the tables."""
@@ -124,6 +141,7 @@ class CheckpointTable:
                 f"VALUES ({', '.join(literal(value) for value in values)}, NOW(6))"
             )
             new_id = int(session.query_one("SELECT LAST_INSERT_ID()")[0])
+            session.query(f"DELETE FROM {self._sql} WHERE phase = '{_BEGUN_PHASE}'")
             session.query(
                 f"DELETE FROM {self._sql} WHERE id <= (SELECT * FROM (SELECT id FROM {self._sql} "
                 f"ORDER BY id DESC LIMIT 1 OFFSET {_KEPT_ROWS}) AS kept)"
@@ -136,7 +154,7 @@ class CheckpointTable:
         try:
             session.query(
                 f"UPDATE {self._sql} SET phase = '{Phase.COMPLETED.value}' "
-                f"WHERE phase <> '{_MARKER_PHASE}' ORDER BY id DESC LIMIT 1"
+                f"WHERE {_IS_CHECKPOINT} ORDER BY id DESC LIMIT 1"
             )
         except MySQLdb.Error as error:
             if error_code(error) != ER_NO_SUCH_TABLE:
@@ -167,8 +185,7 @@ class CheckpointTable:
         """
         try:
             rows = session.query_dicts(
-                f"SELECT * FROM {self._sql} WHERE phase <> '{_MARKER_PHASE}' "
-                "ORDER BY id DESC LIMIT 1"
+                f"SELECT * FROM {self._sql} WHERE {_IS_CHECKPOINT} ORDER BY id DESC LIMIT 1"
             )
         except MySQLdb.Error as error:
             if error_code(error) == ER_NO_SUCH_TABLE:

@@ -25,15 +25,25 @@ from migrations_app.engine.tablerun import TablePlan
 
 
 class CheckpointUnusableError(EngineError):
-    """Definitive: nothing can ever be resumed from here. row: the checkpoint, if there is one."""
+    """Definitive: nothing can ever be resumed from here.
+
+    row: the checkpoint, if there is one; nothing_saved: the earlier run ended before its first,
+    so that there is nothing that a fresh start could lose.
+    """
 
     def __init__(
-        self, reason: str, row: CheckpointRow | None = None, server_text: str = ""
+        self,
+        reason: str,
+        row: CheckpointRow | None = None,
+        server_text: str = "",
+        *,
+        nothing_saved: bool = False,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.row = row
         self.server_text = server_text
+        self.nothing_saved = nothing_saved
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,6 +85,10 @@ def look(
     if not shadows and row is None:
         return None
     if row is None:
+        if table.has_only_begun(session) or _are_empty(session, change, shadows):
+            raise CheckpointUnusableError(
+                "an earlier run ended before its first checkpoint", nothing_saved=True
+            )
         raise CheckpointUnusableError(
             f"the shadow table {shadows[0]} exists, but there is no checkpoint for it"
         )
@@ -109,6 +123,14 @@ def _newest(session: Session, change: Change, table: CheckpointTable) -> Checkpo
             f"the checkpoint table {change.first.names.checkpoint} cannot be read: "
             f"{server_text(error)}"
         ) from error
+
+
+def _are_empty(session: Session, change: Change, shadows: Sequence[str]) -> bool:
+    return not any(
+        session.query(f"SELECT 1 FROM {names.shadow_sql} LIMIT 1")
+        for names in change.all_names
+        if names.shadow in shadows
+    )
 
 
 def _old_tables_exist(session: Session, change: Change) -> bool:

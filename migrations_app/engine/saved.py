@@ -204,7 +204,7 @@ def next_run(
         kind, reason, lost = NextKind.BEGIN, "nothing is saved", 0
     else:
         kind, reason, lost = NextKind.FRESH, why.reason, why.row.rows_copied if why.row else 0
-        if options.strict:
+        if options.strict and not why.nothing_saved:
             return NextRun(NextKind.REFUSE, f"{reason}; strict mode forbids a fresh start", lost)
     for names in change.all_names:
         if load_table(session, names.schema, names.old) is not None:

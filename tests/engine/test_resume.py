@@ -11,6 +11,8 @@ import pytest
 
 from migrations_app.engine import DeferIndexes, Dsn, Migration, Options, OutcomeKind, Phase, shadow
 from migrations_app.engine.checksum import Checksum
+from migrations_app.engine.errors import TransientError
+from migrations_app.engine.phases import Phases
 from tests.conftest import Schema
 from tests.engine.stepping import ChunkGate
 from tests.engine.support import Recorder, RunInThread, make_numbers, migrate, tables_of, wait_until
@@ -143,6 +145,24 @@ def test_proof_leads_to_one_fresh_start_or_in_strict_mode_to_none(
     assert len(fresh) == 1
     assert words in fresh[0].message
     assert "rows_lost" in fresh[0].data
+
+
+def test_a_run_that_ended_before_its_first_checkpoint_is_begun_again_in_strict_mode_too(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table(schema)
+
+    def stalled(*_: Any) -> None:
+        raise TransientError("the commit did not come back")
+
+    monkeypatch.setattr(Phases, "save_checkpoint", stalled)
+    stop_in(schema, monkeypatch, Phase.COPY_ROWS)
+    assert schema.execute("SELECT COUNT(*) > 0 FROM _t_new") == [(1,)]
+    outcome, recorder = migrate(schema, STATEMENT, Options(threads=1, strict=True))
+    assert outcome.kind is OutcomeKind.COMPLETED, outcome.message
+    fresh = recorder.event("fresh_start")
+    assert "before its first checkpoint" in fresh.message
+    assert fresh.data["rows_lost"] == 0
 
 
 @contextlib.contextmanager
