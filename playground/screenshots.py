@@ -1,10 +1,9 @@
-"""``script/screenshots``: a picture of every page, empty, usual, extreme and failing."""
+"""``script/screenshots``: pictures of every page, and what is wrong with it."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import os
 import pathlib
 import shutil
@@ -14,86 +13,21 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from playground import control
+from playground.inspection import Inspector
 from playground.server import CHECKOUT, PrivateServer
-from playground.stage import STATEMENT, Stage
+from playground.shots import EMPTY, Shot, usual
+from playground.stage import Stage
 
 FOLDER = CHECKOUT / "var/screenshots"
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _SIZES = {"phone": (360, 780), "laptop": (1280, 900), "wide": (3840, 2160)}
 _UP_SECS = 60.0
-_ADMIN = "/admin/migrations_app"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Shot:
-    """A page as somebody sees it. prepare: what they do first."""
-
-    name: str
-    path: str
-    who: str = "operator"
-    prepare: Callable[[Page], None] | None = None
-
-
-def usual(numbers: dict[str, int]) -> list[Shot]:
-    """Every page, once there is something to show."""
-    shots = [
-        Shot("home-requester", "/admin/", "requester"),
-        Shot("home-approver", "/admin/", "approver"),
-        Shot("home-operator", "/admin/", "operator"),
-        Shot("requests", f"{_ADMIN}/migrationrequest/"),
-        Shot("submit", f"{_ADMIN}/migrationrequest/add/", "requester"),
-        Shot("submit-checked", f"{_ADMIN}/migrationrequest/add/", "requester", _write(STATEMENT)),
-        Shot(
-            "submit-unsafe", f"{_ADMIN}/migrationrequest/add/", "requester",
-            _write("ALTER TABLE orders DROP COLUMN note, MODIFY id INT NOT NULL"),
-        ),
-        Shot(
-            "submit-wrong", f"{_ADMIN}/migrationrequest/add/", "requester",
-            _write("ALTER TABEL orders ADD COLUMN note INT"),
-        ),
-    ]  # fmt: skip
-    for name, number in numbers.items():
-        who = {"submitted": "approver", "long": "approver", "draft": "requester"}.get(name)
-        shots.append(
-            Shot(
-                f"request-{name}", f"{_ADMIN}/migrationrequest/{number}/change/", who or "operator"
-            )
-        )
-    lists = (
-        "event", "checkpoint", "run", "command", "target", "worker", "apitoken", "noticechannel",
-        "noticedelivery",
-    )  # fmt: skip
-    shots += [Shot(f"{name}s", f"{_ADMIN}/{name}/") for name in lists]
-    shots.append(Shot("target", f"{_ADMIN}/target/1/change/"))
-    shots.append(Shot("token-make", f"{_ADMIN}/apitoken/add/"))
-    shots.append(Shot("not-found", f"{_ADMIN}/migrationrequest/999999/change/"))
-    return shots
-
-
-EMPTY = [
-    Shot("empty-home", "/admin/"),
-    Shot("empty-requests", f"{_ADMIN}/migrationrequest/"),
-    Shot("empty-submit", f"{_ADMIN}/migrationrequest/add/", "requester"),
-    Shot("empty-events", f"{_ADMIN}/event/"),
-    Shot("empty-targets", f"{_ADMIN}/target/"),
-    Shot("login", "/admin/login/", ""),
-]
-
-
-def _write(statement: str) -> Callable[[Page], None]:
-    def write(page: Page) -> None:
-        page.get_by_label("Statement").fill(statement)
-        with page.expect_response(lambda answer: answer.url.endswith("/check/")):
-            pass
-        page.locator("#checked").locator("dl, .sp-field-error").first.wait_for()
-
-    return write
 
 
 def main(arguments: list[str]) -> int:
@@ -106,12 +40,15 @@ def main(arguments: list[str]) -> int:
     ):
         accounts = control.create_accounts()
         with _browser() as browser:
-            _take(browser, address, accounts, EMPTY, given)
+            visitor = _Visitor(browser, address, accounts, given)
+            visitor.visit(EMPTY)
             _make_target(server)
-            numbers = Stage().fill()
-            _take(browser, address, accounts, usual(numbers), given)
+            visitor.visit(usual(Stage().fill()))
         control.close()
-    return 0
+    for problem, where in visitor.problems.items():
+        print(f"WRONG: {problem}\n       {', '.join(where[:6])}")
+    print(f"{visitor.visited} pages looked at, {len(visitor.problems)} problems.")
+    return 1 if visitor.problems else 0
 
 
 def _make_target(server: PrivateServer) -> None:
@@ -131,56 +68,69 @@ def _make_target(server: PrivateServer) -> None:
     )
 
 
-def _take(
-    browser: Browser,
-    address: str,
-    accounts: dict[str, control.Account],
-    shots: list[Shot],
-    given: argparse.Namespace,
-) -> None:
-    for size in given.sizes:
-        for scheme in given.schemes:
-            people: dict[str, Page] = {}
-            for shot in shots:
-                if given.only and not any(word in shot.name for word in given.only):
-                    continue
-                if shot.who not in people:
-                    people[shot.who] = _log_in(browser, address, accounts, shot.who, size, scheme)
-                _shoot(people[shot.who], address, shot, f"{shot.name}-{size}-{scheme}.png")
-            for page in people.values():
-                page.context.close()
+class _Visitor:
+    """Looks at pages as each person. problems: what is wrong, and where."""
 
+    def __init__(
+        self,
+        browser: Browser,
+        address: str,
+        accounts: dict[str, control.Account],
+        given: argparse.Namespace,
+    ) -> None:
+        self.problems: dict[str, list[str]] = {}
+        self.visited = 0
+        self._browser = browser
+        self._address = address
+        self._accounts = accounts
+        self._given = given
+        self._inspector = Inspector(address)
 
-def _shoot(page: Page, address: str, shot: Shot, name: str) -> None:
-    page.goto(address + shot.path)
-    if shot.prepare is not None:
-        shot.prepare(page)
-    page.wait_for_load_state("networkidle") if shot.prepare else page.wait_for_load_state()
-    page.screenshot(path=FOLDER / name, full_page=True)
-    print(FOLDER.relative_to(CHECKOUT) / name, flush=True)
+    def visit(self, shots: list[Shot]) -> None:
+        """Look at each of them, and take its picture."""
+        only = self._given.only
+        chosen = [shot for shot in shots if not only or any(word in shot.name for word in only)]
+        for size in self._given.sizes:
+            for scheme in self._given.schemes:
+                people: dict[str, Page] = {}
+                for shot in chosen:
+                    if shot.who not in people:
+                        people[shot.who] = self._log_in(shot.who, size, scheme)
+                    self._look(people[shot.who], shot, f"{shot.name}-{size}-{scheme}")
+                for page in people.values():
+                    page.context.close()
 
+    def _look(self, page: Page, shot: Shot, name: str) -> None:
+        page.goto(self._address + shot.path)
+        if shot.prepare is not None:
+            shot.prepare(page)
+        page.wait_for_load_state("networkidle") if shot.prepare else page.wait_for_load_state()
+        self.visited += 1
+        if not self._given.no_pictures:
+            page.screenshot(path=FOLDER / f"{name}.png", full_page=True)
+            print(FOLDER.relative_to(CHECKOUT) / f"{name}.png", flush=True)
+        for problem in self._inspector.problems(page):
+            self.problems.setdefault(problem, []).append(name)
 
-def _log_in(
-    browser: Browser,
-    address: str,
-    accounts: dict[str, control.Account],
-    who: str,
-    size: str,
-    scheme: str,
-) -> Page:
-    width, height = _SIZES[size]
-    options: dict[str, Any] = {"color_scheme": scheme}
-    context = browser.new_context(viewport={"width": width, "height": height}, **options)
-    page = context.new_page()
-    page.goto(f"{address}/admin/login/")
-    # The theme of the pages is the reader's choice, which they keep in the browser.
-    page.evaluate("scheme => localStorage.setItem('_x_adminTheme', JSON.stringify(scheme))", scheme)
-    if who:
-        page.get_by_label("Username").fill(accounts[who].name)
-        page.get_by_label("Password").fill(accounts[who].password)
-        page.get_by_role("button", name="Log in").click()
-        page.wait_for_url(f"{address}/admin/")
-    return page
+    def _log_in(self, who: str, size: str, scheme: str) -> Page:
+        width, height = _SIZES[size]
+        options: dict[str, Any] = {"color_scheme": scheme}
+        context = self._browser.new_context(
+            viewport={"width": width, "height": height}, reduced_motion="reduce", **options
+        )
+        self._inspector.watch(context)
+        page = context.new_page()
+        page.goto(f"{self._address}/admin/login/")
+        # The theme of the pages is the reader's choice, which they keep in the browser.
+        page.evaluate(
+            "theme => localStorage.setItem('_x_adminTheme', JSON.stringify(theme))", scheme
+        )
+        if who:
+            page.get_by_label("Username").fill(self._accounts[who].name)
+            page.get_by_label("Password").fill(self._accounts[who].password)
+            page.get_by_role("button", name="Log in").click()
+            page.wait_for_url(f"{self._address}/admin/")
+        return page
 
 
 @contextlib.contextmanager
@@ -236,13 +186,16 @@ def _web_server(folder: pathlib.Path) -> Iterator[str]:
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="script/screenshots",
-        description="Pictures of every page, in var/screenshots.",
+        description="Pictures of every page, in var/screenshots. Exit code 1: a page has a grave"
+        " fault in accessibility, breaks the security policy, asks for anything but this site, has"
+        " an error in its console, or is wider than its window.",
     )
     parser.add_argument("only", nargs="*", help="only those whose name has one of these words")
     parser.add_argument("--sizes", nargs="*", choices=_SIZES, default=list(_SIZES))
     parser.add_argument(
         "--schemes", nargs="*", choices=("light", "dark"), default=["light", "dark"]
     )
+    parser.add_argument("--no-pictures", action="store_true", help="only look for problems")
     return parser.parse_args(arguments)
 
 

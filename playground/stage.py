@@ -91,7 +91,7 @@ class Stage:
         """Two runs with checkpoints, readings and events."""
         checkpoint = None
         for number, volume in ((1, 8), (2, 3)):
-            began = self.now - dt.timedelta(minutes=60 - 25 * number)
+            began = self.now - dt.timedelta(minutes=75 - 25 * number)
             run = row.runs.create(
                 number=number, lease_token=number, worker="db-tools-1:4711", pid=4711,
                 volume=volume, threads=2, method="copy", resumed_from=checkpoint,

@@ -280,8 +280,8 @@ UNFOLD: dict[str, Any] = {
     "STYLES": [lambda request: static("migrations_app/spirit.css")],
     "SCRIPTS": [lambda request: static("migrations_app/expressions.js")],
 }
-# Nothing from elsewhere, and nothing that is written into a page runs: no eval, no inline script, no
-# style element. Only style attributes are left, which the admin's pages use for widths and delays.
+# Nothing from elsewhere, and nothing that is written into a page runs: no eval, no inline script,
+# no style element. Only style attributes are left, which the admin's pages use for widths.
 CONTENT_SECURITY_POLICY: dict[str, Any] = {
     "DIRECTIVES": {
         "default-src": [NONE],

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import re
 from collections.abc import Callable
 
 import MySQLdb
 
-from migrations_app.engine import direct, disk, fence, preflight, resume, sentinel, server, shadow
+from migrations_app.engine import (
+    definitions,
+    direct,
+    disk,
+    fence,
+    preflight,
+    resume,
+    sentinel,
+    server,
+    shadow,
+)
 from migrations_app.engine.abort import Abort
 from migrations_app.engine.binlog import current_position
 from migrations_app.engine.checkpoint import CheckpointTable, Unsaved
@@ -29,10 +38,8 @@ from migrations_app.engine.resume import CheckpointUnusableError, Found, Swapped
 from migrations_app.engine.server import ServerFacts
 from migrations_app.engine.session import Session, Sessions
 from migrations_app.engine.statement import Change, Statement
-from migrations_app.engine.table import Table, load_table, show_create_table
+from migrations_app.engine.table import Table, load_table
 from migrations_app.engine.tablerun import TablePlan
-
-_COUNTER = re.compile(r" AUTO_INCREMENT=\d+")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -206,7 +213,7 @@ class Beginning:
         somebody changed a table meanwhile: the stream only shows what comes after its position.
         """
         with self.sessions.opened("setup") as session:
-            definitions = self._definitions(session)
+            before = definitions.read(session, self.change.all_names)
             sources = preflight.check(session, self.change, facts)
             for names in self.change.all_names:
                 if load_table(session, names.schema, names.old) is not None:
@@ -234,7 +241,7 @@ class Beginning:
                     return Method.INPLACE
                 plan = self._plan(session, mappings)
                 preflight.check(session, self.change, facts)
-                if self._definitions(session) != definitions:
+                if definitions.read(session, self.change.all_names) != before:
                     raise TransientError(
                         f"Somebody changed the definition of {self.change.tables} while the run "
                         f"was being prepared. Nothing was copied; run it again."
@@ -245,12 +252,6 @@ class Beginning:
                 with contextlib.suppress(MySQLdb.Error, ServerLostError):
                     self._drop_all(session)
                 raise
-
-    def _definitions(self, session: Session) -> list[str]:
-        return [
-            _COUNTER.sub("", show_create_table(session, names.source_sql))
-            for names in self.change.all_names
-        ]
 
     def _drop_all(self, session: Session) -> None:
         for names in self.change.all_names:

@@ -17,6 +17,7 @@ from typing import Any
 
 import MySQLdb
 
+from migrations_app.engine import definitions
 from migrations_app.engine.binlog import Position
 from migrations_app.engine.fence import TableLock
 from migrations_app.engine.names import literal
@@ -46,7 +47,7 @@ _CREATE = """CREATE TABLE IF NOT EXISTS {table} (
   table_name VARCHAR(64),
   engine_version VARCHAR(32),
   created_at DATETIME(6)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4"""
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='{comment}'"""
 _COLUMNS = (
     "copier_watermark", "checksum_watermark", "binlog_name", "binlog_pos", "statement", "gtid_set",
     "phase", "deferred_indexes", "cutover_intent", "rows_copied", "table_name", "engine_version",
@@ -95,7 +96,8 @@ class CheckpointTable:
         self._sql = self._names.checkpoint_sql
 
     def create(self, session: Session) -> None:
-        session.query(_CREATE.format(table=self._sql))
+        comment = definitions.comment(session, self._change.all_names)
+        session.query(_CREATE.format(table=self._sql, comment=comment))
         session.query(
             f"INSERT INTO {self._sql} (phase, cutover_intent) VALUES ('{_BEGUN_PHASE}', 0)"
         )

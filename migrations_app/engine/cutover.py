@@ -20,10 +20,16 @@ from collections.abc import Iterator, Sequence
 
 import MySQLdb
 
-from migrations_app.engine import blockers
+from migrations_app.engine import blockers, definitions
 from migrations_app.engine.binlog import current_position
 from migrations_app.engine.blockers import Blocker
-from migrations_app.engine.errors import EngineError, ServerLostError, StoppedError, TransientError
+from migrations_app.engine.errors import (
+    EngineError,
+    SchemaChangedError,
+    ServerLostError,
+    StoppedError,
+    TransientError,
+)
 from migrations_app.engine.names import TableNames
 from migrations_app.engine.observer import Event, Level
 from migrations_app.engine.session import (
@@ -198,6 +204,13 @@ class CutOver:
         return len(batch.deltas)
 
     def _check(self, session: Session) -> None:
+        if definitions.have_changed(session, self._all_names):
+            raise SchemaChangedError(
+                f"Somebody else changed the definition of {self._called} since the copy began, "
+                f"and the binary log did not show it (sql_log_bin=0, or a statement that could not "
+                f"be read). The shadow table no longer fits it; the next run starts afresh. "
+                f"{self._called} is as that statement left it."
+            )
         for table in self._tables:
             differing = table.checksum.differing_now(session)
             if differing:

@@ -110,7 +110,28 @@ def _new_names(statement: Statement, source: Table, shadow: Table) -> dict[str, 
             continue
         if (target := shadow.column(new or old)) is not None:
             names[old] = target.name
+    _refuse_what_is_not_accounted_for(statement, source, shadow, names)
     return names
+
+
+def _refuse_what_is_not_accounted_for(
+    statement: Statement, source: Table, shadow: Table, names: dict[str, str]
+) -> None:
+    """Whatever the statement was taken to say: no column's values are left behind unless it was
+    plainly dropped. The server may read a name in another way than we do."""
+    adds = any(clause.words[:1] == ("ADD",) for clause in statement.clauses)
+    for column in source.columns:
+        old = column.name.lower()
+        is_dropped = old in statement.dropped_columns
+        still_there = shadow.column(column.name) is not None and old not in {
+            name.lower() for name in statement.renamed_columns.values()
+        }
+        if (old not in names and not is_dropped) or (is_dropped and still_there and not adds):
+            raise RefusedError(
+                f"It cannot be told for sure what becomes of the column {column.name} of "
+                f"{source.name}. Write column names in the statement exactly as in the table, in "
+                f"backticks. Nothing was touched."
+            )
 
 
 def usable_keys(table: Table) -> list[Index]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import MySQLdb
 
-from migrations_app.engine import shadow
+from migrations_app.engine import definitions, shadow
 from migrations_app.engine.binlog import Position, why_unavailable
 from migrations_app.engine.checkpoint import ENGINE_VERSION, CheckpointTable, states_of
 from migrations_app.engine.checksum import Watermarks
@@ -102,6 +102,10 @@ def look(
             raise CheckpointUnusableError(f"the shadow table {names.shadow} is gone", row)
     age_secs = table.age_secs(session, row)
     _check_fit(row, age_secs, change, options)
+    if definitions.have_changed(session, change.all_names):
+        raise CheckpointUnusableError(
+            f"somebody changed the definition of {change.tables} after the copy began", row
+        )
     position = Position(row.binlog_name, row.binlog_pos, row.gtid_set)
     gone = why_unavailable(session, position, use_gtid and bool(row.gtid_set))
     if gone:

@@ -8,6 +8,7 @@ columns.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 
 from sqlglot import Token, TokenType
@@ -21,6 +22,14 @@ _NOT_COLUMNS = {
     "INDEX", "KEY", "CONSTRAINT", "PRIMARY", "UNIQUE", "FULLTEXT", "SPATIAL", "FOREIGN", "CHECK",
     "PARTITION",
 }  # fmt: skip
+# A name as MySQL reads it: in backticks, or of letters, digits, _ and $.
+_NAME = r"`(?:[^`]|``)++`|[\w$]++"
+_RENAMED = re.compile(
+    rf"(?:CHANGE\b\s*(?:COLUMN\b\s*)?|RENAME\s+COLUMN\b\s*)"
+    rf"(?P<old>{_NAME})\s*(?:(?<=[\s`])TO\b\s*)?(?P<new>{_NAME})",
+    re.IGNORECASE,
+)
+_DROPPED = re.compile(rf"DROP\b\s*(?P<column>COLUMN\b\s*)?(?P<old>{_NAME})", re.IGNORECASE)
 _USAGE = "Write ALTER TABLE (or CREATE INDEX, DROP INDEX)."
 
 
@@ -294,8 +303,8 @@ def _statement(sql: str, normalized: str, names: TableNames, clauses_sql: str) -
         raise RefusedError(problems)
     renamed: dict[str, str] = {}
     dropped: set[str] = set()
-    for group in groups:
-        _note_columns(group, renamed, dropped)
+    for clause in clauses:
+        _note_columns(clause, renamed, dropped)
     return Statement(
         sql=sql.strip(),
         normalized=normalized,
@@ -362,16 +371,17 @@ def _refusal(clause: Clause) -> str:
             return ""
 
 
-def _note_columns(group: Sequence[Token], renamed: dict[str, str], dropped: set[str]) -> None:
-    words = [_word(token) for token in group]
-    if words[0] == "CHANGE":
-        at = 2 if words[1:2] == ["COLUMN"] and len(group) > 3 else 1
-        if len(group) > at + 1:
-            renamed[group[at].text.lower()] = group[at + 1].text
-    elif words[:2] == ["RENAME", "COLUMN"] and len(group) >= 5:
-        renamed[group[2].text.lower()] = group[4].text
-    elif words[0] == "DROP" and len(group) >= 2:
-        if words[1] == "COLUMN" and len(group) >= 3:
-            dropped.add(group[2].text.lower())
-        elif words[1] not in _NOT_COLUMNS:
-            dropped.add(group[1].text.lower())
+def _note_columns(clause: Clause, renamed: dict[str, str], dropped: set[str]) -> None:
+    """Read from the text, as MySQL does: a name may begin with a digit, and a tokenizer for many
+    dialects takes ``similar TO`` for one word."""
+    if found := _RENAMED.match(clause.sql):
+        renamed[_name(found, "old").lower()] = _name(found, "new")
+    elif found := _DROPPED.match(clause.sql):
+        name = _name(found, "old")
+        if found["old"].startswith("`") or name.upper() not in _NOT_COLUMNS or found["column"]:
+            dropped.add(name.lower())
+
+
+def _name(found: re.Match[str], group: str) -> str:
+    text = found[group]
+    return text[1:-1].replace("``", "`") if text.startswith("`") else text

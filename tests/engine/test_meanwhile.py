@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
+import MySQLdb
 import pytest
 
-from migrations_app.engine import Options, OutcomeKind, RefusedError, begin, parse_change
+from migrations_app.engine import Options, OutcomeKind, Phase, RefusedError, begin, parse_change
 from migrations_app.engine.checkpoint import CheckpointTable
 from migrations_app.engine.checksum import Checksum
 from migrations_app.engine.cutover import CutOver
 from migrations_app.engine.errors import ServerLostError
 from tests.conftest import Schema
-from tests.engine.support import make_numbers, migrate, rows_of, tables_of
+from tests.engine.support import RunInThread, make_numbers, migrate, rows_of, tables_of
 
 WIDEN = "ALTER TABLE t MODIFY v BIGINT NOT NULL"
 COPIED = Options(repair_differences=False, attempt_direct=False)
@@ -154,3 +156,60 @@ def test_new_columns_without_a_default_are_filled_as_by_a_native_alter(schema: S
     assert outcome.kind is OutcomeKind.COMPLETED, outcome.message
     schema.execute(f"ALTER TABLE native {clauses}")
     assert rows_of(schema, "t") == rows_of(schema, "native")
+
+
+# what another session does while the run waits for its cut-over
+UNSEEN = {
+    "not logged": ["SET sql_log_bin = 0", "ALTER TABLE t ADD COLUMN lost INT DEFAULT 5"],
+    "a comment of another server": ["ALTER TABLE /*M!100 x, */ t ADD COLUMN lost INT DEFAULT 5"],
+    "a view": ["SET SESSION binlog_format = STATEMENT", "UPDATE seen SET v = 99 WHERE id < 10"],
+    "a trigger": ["SET SESSION binlog_format = STATEMENT", "INSERT INTO other VALUES (1)"],
+    "a function": ["SET SESSION binlog_format = MIXED", "DO changes_it()"],
+}
+
+
+@pytest.mark.parametrize("what", UNSEEN)
+def test_what_the_binary_log_does_not_show_ends_the_run_before_the_swap(
+    schema: Schema, what: str
+) -> None:
+    make_numbers(schema, "t", 500)
+    schema.execute("CREATE TABLE other (id INT PRIMARY KEY)")
+    schema.execute("CREATE VIEW seen AS SELECT * FROM t")
+    schema.execute(
+        "CREATE TRIGGER of_other AFTER INSERT ON other FOR EACH ROW UPDATE t SET v = 7 WHERE id = 3"
+    )
+    schema.execute(
+        "CREATE FUNCTION changes_it() RETURNS INT DETERMINISTIC MODIFIES SQL DATA BEGIN "
+        "UPDATE t SET v = 8 WHERE id = 4; RETURN 1; END"
+    )
+    with RunInThread(schema, "ALTER TABLE t MODIFY v BIGINT", Options(defer_cutover=True)) as run:
+        run.wait_for_phase(Phase.WAITING_FOR_CUTOVER)
+        with contextlib.closing(schema.server._connect(schema.name)) as other:
+            other.query("SET SESSION transaction_isolation = 'REPEATABLE-READ'")
+            for statement in UNSEEN[what]:
+                other.query(statement)
+            other.commit()
+        with contextlib.suppress(MySQLdb.Error):
+            schema.execute("DROP TABLE _spirit_sentinel")
+        outcome = run.outcome()
+    assert outcome.kind is OutcomeKind.FAILED, outcome.message
+    assert "next run starts afresh" in outcome.message
+    assert schema.execute("SHOW COLUMNS FROM t LIKE 'v'")[0][1] == "int"
+    again, _ = migrate(schema, "ALTER TABLE t MODIFY v BIGINT")
+    assert again.kind is OutcomeKind.COMPLETED, again.message
+
+
+def test_a_definition_changed_between_two_runs_is_noticed_without_the_log(schema: Schema) -> None:
+    make_numbers(schema, "t", 500)
+    options = Options(defer_cutover=True)
+    with RunInThread(schema, "ALTER TABLE t MODIFY v BIGINT", options) as run:
+        run.wait_for_phase(Phase.WAITING_FOR_CUTOVER)
+        run.stop.set()
+        assert run.outcome().kind is OutcomeKind.STOPPED
+    with contextlib.closing(schema.server._connect(schema.name)) as other:
+        other.query("SET sql_log_bin = 0")
+        other.query("ALTER TABLE t ADD COLUMN kept INT DEFAULT 5")
+    outcome, recorder = migrate(schema, "ALTER TABLE t MODIFY v BIGINT")
+    assert outcome.kind is OutcomeKind.COMPLETED, outcome.message
+    assert "definition of t" in recorder.event("fresh_start").message
+    assert schema.execute("SELECT DISTINCT kept FROM t") == [(5,)]

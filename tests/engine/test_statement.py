@@ -124,3 +124,23 @@ def test_several_statements_are_one_change() -> None:
 def test_what_cannot_be_swapped_together_is_refused(sql: str, words: str) -> None:
     with pytest.raises(RefusedError, match=words):
         parse_change(sql, "d")
+
+
+@pytest.mark.parametrize(
+    ("clauses", "renamed", "dropped"),
+    [
+        ("RENAME COLUMN 2fa TO fa2", {"2fa": "fa2"}, set()),
+        ("CHANGE 2fa fa2 CHAR(20)", {"2fa": "fa2"}, set()),
+        ("CHANGE COLUMN fa 2fa CHAR(20)", {"fa": "2fa"}, set()),
+        ("RENAME COLUMN similar TO related", {"similar": "related"}, set()),
+        ("CHANGE`a``b` `c d`INT", {"a`b": "c d"}, set()),
+        ("RENAME COLUMN`a`TO`b`", {"a": "b"}, set()),
+        ("DROP COLUMN 2fa, DROP `index`, DROP INDEX k", {}, {"2fa", "index"}),
+    ],
+)
+def test_names_are_read_as_the_server_reads_them(
+    clauses: str, renamed: dict[str, str], dropped: set[str]
+) -> None:
+    statement = parse_statement(f"ALTER TABLE t {clauses}", "shop")
+    assert statement.renamed_columns == renamed
+    assert statement.dropped_columns == dropped

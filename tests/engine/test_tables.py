@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from migrations_app.engine import OutcomeKind
 from tests.conftest import Schema
 from tests.engine.sameness import assert_migrates_as_native, quoted
+from tests.engine.support import migrate
 
 ID = "id INT NOT NULL AUTO_INCREMENT PRIMARY KEY"
 WIDEN = "MODIFY v BIGINT"
@@ -103,3 +105,39 @@ def test_a_key_is_copied_as_a_native_alter_would(schema: Schema, name: str) -> N
 @pytest.mark.parametrize("table", NAMES)
 def test_a_table_of_any_name_is_copied(schema: Schema, table: str) -> None:
     _check(schema, TABLES["one row"], table)
+
+
+@pytest.mark.parametrize(
+    "clause",
+    [
+        "RENAME COLUMN 2fa TO fa2", "CHANGE 2fa fa2 CHAR(20) NOT NULL",
+        "CHANGE COLUMN similar 3x CHAR(9)", "RENAME COLUMN similar TO related",
+        "RENAME COLUMN isim TO ad", "DROP COLUMN il",
+    ],
+)  # fmt: skip
+def test_a_column_whose_name_could_be_misread_keeps_its_values_or_is_refused(
+    schema: Schema, clause: str
+) -> None:
+    """MySQL takes İ and i for the same letter; the last two are more than can be told here."""
+    columns = (
+        "id INT PRIMARY KEY, `2fa` CHAR(9) NOT NULL, similar CHAR(9), İsim CHAR(9), İl INT, v INT"
+    )
+    for table in ("t", "native"):
+        schema.execute(f"CREATE TABLE {table} ({columns})")
+        schema.execute(
+            f"INSERT INTO {table} VALUES (1, 'a', 'b', 'c', 4, 5), (2, 'd', 'e', 'f', 9, 9)"
+        )
+    before = schema.execute("SELECT * FROM t")
+    outcome, _ = migrate(schema, f"ALTER TABLE t {clause}, MODIFY v BIGINT")
+    if outcome.kind is OutcomeKind.REFUSED:
+        assert "İ" in outcome.message
+        assert schema.execute("SELECT * FROM t") == before
+        return
+    assert outcome.kind is OutcomeKind.COMPLETED, outcome.message
+    schema.execute(f"ALTER TABLE native {clause}, MODIFY v BIGINT")
+    assert schema.execute("SELECT * FROM t") == schema.execute("SELECT * FROM native")
+    names = [
+        [str(row[0]) for row in schema.execute(f"SHOW COLUMNS FROM {name}")]
+        for name in ("t", "native")
+    ]
+    assert names[0] == names[1]

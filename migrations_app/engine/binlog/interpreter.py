@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from migrations_app.engine.binlog import events, payload
-from migrations_app.engine.binlog.ddl import changed_tables, first_word
+from migrations_app.engine.binlog.ddl import changed_tables, first_word, writes_unseen
 from migrations_app.engine.binlog.errors import ChangesLostError
 from migrations_app.engine.binlog.events import EventType
 from migrations_app.engine.binlog.gtid import GtidSet
@@ -236,6 +236,13 @@ class Interpreter:
 
     def _statement(self, query: events.Query) -> None:
         """A statement that was logged as such: a definition, or a change without row events."""
+        if writes_unseen(query.sql):
+            raise ChangesLostError(
+                f"A session wrote with binlog_format=STATEMENT or MIXED ({query.sql[:200]!r}). "
+                f"What its views, triggers and functions changed cannot be seen in the binary log. "
+                f"The next run starts afresh; have every application write with "
+                f"binlog_format=ROW, which is the server's default."
+            )
         found = changed_tables(query.sql, query.schema, self._names, fold_case=self._ignores_case)
         for name in found:
             self._sink.schema_changed(name, query.sql, self._position())
