@@ -53,13 +53,13 @@ def main(arguments: list[str]) -> int:
         command = ["script/bench", *arguments]
         document = report.as_document(machine, command, results)
         given.json.write_text(json.dumps(document, indent=1) + "\n")
-    wrong = [run for _, runs in results for run in runs if _counts_as_wrong(run)]
+    wrong = [run for _, runs in results for run in runs if counts_as_wrong(run)]
     out.print()
     out.print("Every table was right." if not wrong else f"{len(wrong)} runs were not right.")
     return 1 if wrong else 0
 
 
-def _counts_as_wrong(run: Run) -> bool:
+def counts_as_wrong(run: Run) -> bool:
     """A wrong row, whoever made it; or a run of ours or the server's that did not get through. A
     peer that gives up is told, and is not our failure."""
     if run.problems:
