@@ -181,11 +181,14 @@ def test_what_takes_too_long_is_given_up_and_ended(ground: Ground) -> None:
 
 
 def test_phases_are_read_from_what_a_run_says() -> None:
+    swapped = (
+        '{"type": "event", "at": "2026-01-01T00:00:05Z", "kind": "cutover_done", "data":'
+        ' {"stall_secs": 0.5, "attempts": 2}}'
+    )
     lines = [
         '{"type": "phase", "at": "2026-01-01T00:00:01+00:00", "phase": "setup"}',
         '{"type": "phase", "at": "2026-01-01T00:00:02+00:00", "phase": "copy_rows"}',
-        '{"type": "event", "at": "2026-01-01T00:00:05Z", "kind": "cutover_done", "data":'
-        + '{"stall_secs": 0.5, "attempts": 2}}',
+        swapped,
         '{"type": "phase", "at": "2026-01-01T00:00:06+00:00", "phase": "completed"}',
         '{"type": "outcome", "at": "2026-01-01T00:00:06+00:00", "method": "copy"}',
         '{"type": "pro',
