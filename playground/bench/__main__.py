@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import pathlib
 import signal
@@ -10,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from types import FrameType
+from typing import Any
 
 from rich.console import Console
 
@@ -21,7 +23,6 @@ from playground.bench.runs import Choices, Run, measure
 from playground.bench.tools import NATIVE, OURS, Tool, find_tools
 from playground.errors import ServerError
 from playground.server import PrivateServer
-from playground.writersession import WriterError
 
 _DEFAULT_ROUNDS = 5
 _INTERRUPTED = 130
@@ -39,24 +40,33 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     cases = [CASES[letter].scaled(given.rows) if given.rows else CASES[letter]
              for letter in given.case]  # fmt: skip
-    results: list[tuple[Case, list[Run]]] = []
+    results = Results()
     # A file's lines are as long as the tables need.
     out = Console() if sys.stdout.isatty() else Console(width=_WIDE)
     try:
-        machine = _measure_all(given, cases, results, out)
+        _measure_all(given, cases, results, out)
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except (ServerError, WriterError) as error:
+    except ServerError as error:
         print(error, file=sys.stderr)
         return 1
-    if given.json:
-        command = ["script/bench", *arguments]
-        document = report.as_document(machine, command, results)
-        given.json.write_text(json.dumps(document, indent=1) + "\n")
-    wrong = [run for _, runs in results for run in runs if counts_as_wrong(run)]
+    finally:
+        if given.json:
+            command = ["script/bench", *arguments]
+            document = report.as_document(results.machine, command, results.cases)
+            given.json.write_text(json.dumps(document, indent=1) + "\n")
+    wrong = [run for _, runs in results.cases for run in runs if counts_as_wrong(run)]
     out.print()
     out.print("Every table was right." if not wrong else f"{len(wrong)} runs were not right.")
     return 1 if wrong else 0
+
+
+@dataclasses.dataclass
+class Results:
+    """What was measured so far, and where: of a bench that was interrupted, too."""
+
+    machine: dict[str, Any] = dataclasses.field(default_factory=dict)
+    cases: list[tuple[Case, list[Run]]] = dataclasses.field(default_factory=list)
 
 
 def counts_as_wrong(run: Run) -> bool:
@@ -70,10 +80,10 @@ def counts_as_wrong(run: Run) -> bool:
 def _measure_all(
     given: argparse.Namespace,
     cases: Sequence[Case],
-    results: list[tuple[Case, list[Run]]],
+    results: Results,
     out: Console,
-) -> dict[str, object]:
-    """Every case on one server; returns where it was measured."""
+) -> None:
+    """Every case on one server."""
     tools, missing = find_tools()
     for text in missing:
         out.print(text, highlight=False)
@@ -83,23 +93,25 @@ def _measure_all(
         PrivateServer(options=server_options(cases)) as server,
         Ground(server, given.seed) as ground,
     ):
-        machine = figures.machine(server)
+        results.machine = figures.machine(server)
         choices = Choices(given.volume, given.limit, pathlib.Path(folder), given.seed)
         for number, case in enumerate(cases):
             runs: list[Run] = []
-            results.append((case, runs))
+            results.cases.append((case, runs))
             for run in measure_case(ground, case, tools, given.rounds, choices):
                 runs.append(run)
                 out.print(report.line(case, run), highlight=False, markup=False, soft_wrap=True)
             report.show(out, case, runs)
             _give_back(ground, case, cases[number + 1 :])
-    return machine
 
 
 def measure_case(
     ground: Ground, case: Case, tools: Sequence[Tool], rounds: int, choices: Choices
 ) -> Iterator[Run]:
-    """All runs of a case; in each round every tool has its turn."""
+    """All runs of a case; in each round every tool has its turn. What only ours does is left out
+    where it is not among the tools."""
+    if case.way is not Way.WHOLE and OURS not in [tool.name for tool in tools]:
+        return
     for rows in case.rows:
         for number in range(1, rounds + 1):
             if case.way is Way.CATCH_UP:

@@ -15,6 +15,7 @@ from playground.bench.ground import TABLE, Ground
 from playground.bench.load import Application, Felt
 from playground.bench.timed import Usage, server_cpu_secs
 from playground.bench.tools import OURS, Done, Job, Tool
+from playground.writersession import WriterError
 
 Hook = Callable[[str], None]
 """Called with the DSN after the change and before the verification; for tests."""
@@ -85,16 +86,20 @@ def measure(
     application = (
         Application(ground.dsn, TABLE, case.load, choices.seed + number) if case.load else None
     )
-    with application or contextlib.nullcontext():
-        if application is not None:
-            application.begin()
-        before_secs = server_cpu_secs(ground.server.pid)
-        done = tool.make(choices.job(ground, case))
-        server_secs = server_cpu_secs(ground.server.pid) - before_secs
-        if application is not None:
-            application.end()
+    run = Run(tool.name, rows, number)
+    try:
+        with application or contextlib.nullcontext():
+            if application is not None:
+                application.begin()
+            before_secs = server_cpu_secs(ground.server.pid)
+            done = tool.make(choices.job(ground, case))
+            server_secs = server_cpu_secs(ground.server.pid) - before_secs
+            if application is not None:
+                application.end()
+    except WriterError as error:
+        return dataclasses.replace(run, failure=f"the application had to give up: {error}")
     felt = application.felt() if application is not None else None
-    run = Run(tool.name, rows, number, server_cpu_secs=server_secs, felt=felt)
+    run = dataclasses.replace(run, server_cpu_secs=server_secs, felt=felt)
     if done.failure or done.usage is None:
         return dataclasses.replace(run, failure=done.failure)
     run = with_usage(run, done.usage)

@@ -145,7 +145,7 @@ class PtOsc:
         at = job.at
         command = [
             *(self.program, "--execute", "--alter", job.change, "--recursion-method", "none"),
-            *("--charset", "utf8mb4", *self._explain_format(job), "--no-check-unique-key-change"),
+            *("--charset", "utf8mb4", *self._explain_format(job)),
             f"h={at.host},P={at.port},u={at.user},p={at.password},D={at.database},t={job.table}",
         ]
         with TimedProcess(command) as process:

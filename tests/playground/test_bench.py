@@ -18,7 +18,7 @@ from playground.bench.cases import CASES, Case
 from playground.bench.ground import Ground
 from playground.bench.runs import Choices, Run, measure
 from playground.bench.timed import TimedProcess
-from playground.bench.tools import GhOst, Native, find_tools, run_sql
+from playground.bench.tools import Done, GhOst, Job, Native, find_tools, run_sql
 from playground.connections import connected, query
 from playground.server import CHECKOUT, PrivateServer
 
@@ -146,6 +146,24 @@ def test_a_peer_that_fails_is_told_and_is_not_our_failure(
     assert not run.is_right
     assert not counts_as_wrong(run)
     assert counts_as_wrong(dataclasses.replace(run, tool="native"))
+
+
+class Breaker:
+    """A peer that takes the table away for good."""
+
+    name = "breaker"
+
+    def make(self, job: Job) -> Done:
+        return run_sql(job.dsn, "DROP TABLE t", 30)
+
+
+def test_an_application_that_had_to_give_up_is_told(
+    ground: Ground, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load, "BEFORE_SECS", 0.5)
+    run = measure(ground, CASES["b"].scaled(ROWS), Breaker(), ROWS, 1, choices(tmp_path))
+    assert "the application had to give up" in run.failure
+    assert not run.is_right
 
 
 def test_a_peer_that_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
