@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import random
+from collections.abc import Mapping
 
 from playground.ledger import Change, Kind, Share
 from playground.tables import Key, Row, Table
@@ -25,14 +27,45 @@ MIX = {
     Kind.REINSERT: 10,
     Kind.REPLACE: 4,
 }
+# A sample of the rows is kept in memory: what a writer updates, moves and deletes.
+SAMPLED_ROWS = 20_000
+# Behind by more than this (the server was down), the schedule moves on: no flood afterwards.
+LONGEST_BACKLOG_SECS = 10.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Habits:
+    """How an application writes. The defaults are hard on a migration, for tests.
+
+    mix: how often each kind of change is made, in any unit; group_every: one transaction in so
+    many holds GROUP_CHANGES changes, 0 for none; recent_share: how often a row that was written
+    lately is chosen again; sampled_rows: about how many of the table's rows it knows of;
+    longest_backlog_secs: how far it may be behind its schedule before it gives requests up.
+    """
+
+    mix: Mapping[Kind, int] = dataclasses.field(default_factory=lambda: MIX)
+    group_every: int = GROUP_EVERY
+    recent_share: float = RECENT_SHARE
+    sampled_rows: int = SAMPLED_ROWS
+    longest_backlog_secs: float = LONGEST_BACKLOG_SECS
+
+
+DEFAULT_HABITS = Habits()
 
 
 class Planner:
     """Chooses the next changes of one share."""
 
     def __init__(
-        self, table: Table, share: Share, source: random.Random, serials: itertools.count[int]
+        self,
+        table: Table,
+        share: Share,
+        source: random.Random,
+        serials: itertools.count[int],
+        habits: Habits = DEFAULT_HABITS,
     ) -> None:
+        self.habits = habits
+        self._kinds, self._weights = list(habits.mix), list(habits.mix.values())
         self.table = table
         self.share = share
         self.source = source
@@ -40,7 +73,8 @@ class Planner:
 
     def plan(self, at_most: int) -> list[Change]:
         """The changes of one transaction, of different rows; at least one."""
-        wanted = GROUP_CHANGES if self.source.randrange(GROUP_EVERY) == 0 else 1
+        every = self.habits.group_every
+        wanted = GROUP_CHANGES if every and self.source.randrange(every) == 0 else 1
         planned: list[Change] = []
         taken: set[Key] = set()
         for _ in range(min(wanted, at_most)):
@@ -52,7 +86,7 @@ class Planner:
         return planned
 
     def _change(self) -> Change:
-        [kind] = self.source.choices(list(MIX), list(MIX.values()))
+        [kind] = self.source.choices(self._kinds, self._weights)
         share = self.share
         if kind is Kind.REINSERT and not len(share.graves):
             kind = Kind.DELETE
@@ -94,7 +128,7 @@ class Planner:
         return graves.choose(self.source)
 
     def _live_key(self) -> Key:
-        if self.source.random() < RECENT_SHARE:
+        if self.source.random() < self.habits.recent_share:
             recent = [key for key in self.share.recent if key in self.share.live]
             if recent:
                 return self.source.choice(recent)

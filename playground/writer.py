@@ -30,13 +30,10 @@ from migrations_app.engine.dsn import Dsn
 from playground.connections import as_dsn, connected, query, quote
 from playground.latency import Latencies, LatencySummary, summary
 from playground.ledger import Ledger, Share
-from playground.planner import Planner
+from playground.planner import DEFAULT_HABITS, SAMPLED_ROWS, Habits, Planner
 from playground.tables import Key, Row, Table, column_names, read_rows, read_table
 from playground.writersession import SurpriseError, WriterError, WriterSession
 
-SAMPLED_ROWS = 20_000
-# Behind by more than this (the server was down), the schedule moves on: no flood afterwards.
-LONGEST_BACKLOG_SECS = 10.0
 STOP_TIMEOUT_SECS = 90.0
 
 
@@ -58,7 +55,8 @@ class LiveWriter:
 
     dsn: the schema and account; table: its name or a ``Table``; rate: changes a second over all
     connections; max_secs, max_changes: bounds; threads: connections; seed: the same one chooses
-    the same rows and values. Nobody else may write to the table in the meantime.
+    the same rows and values; habits: which kinds of changes, on how many rows. Nobody else may
+    write to the table in the meantime.
     """
 
     def __init__(
@@ -72,12 +70,14 @@ class LiveWriter:
         # Commits of several connections share a flush of the log.
         threads: int = 8,
         seed: int = 1,
+        habits: Habits = DEFAULT_HABITS,
     ) -> None:
         self.dsn = as_dsn(dsn)
         self.rate = rate
         self.max_secs = max_secs
         self.max_changes = max_changes
         self.seed = seed
+        self.habits = habits
         self._threads_wanted = max(1, min(threads, max_changes))
         self._given_table = table
         self._table: Table | None = None
@@ -106,7 +106,9 @@ class LiveWriter:
     def start(self) -> None:
         """Read what is there, then begin to write. Raises ValueError for an unsuitable table."""
         with connected(self.dsn) as connection:
-            table, rows, free = _take_stock(connection, self._given_table, self.seed)
+            table, rows, free = _take_stock(
+                connection, self._given_table, self.seed, self.habits.sampled_rows
+            )
         self._table = table
         count = self._threads_wanted
         keys = list(rows)
@@ -123,7 +125,7 @@ class LiveWriter:
             hand = _Hand(
                 share,
                 session,
-                Planner(table, share, random.Random(f"{self.seed}/{number}"), serials),
+                Planner(table, share, random.Random(f"{self.seed}/{number}"), serials, self.habits),
                 dataclasses.replace(schedule, offset=number / count),
                 changes,
                 self._stop,
@@ -260,8 +262,9 @@ class _Hand:
             if due_secs >= self.schedule.max_secs or not self._wait_for(due_secs):
                 return
             behind_secs = time.monotonic() - self.schedule.started_at - due_secs
-            if behind_secs > LONGEST_BACKLOG_SECS:
-                slot += int((behind_secs - LONGEST_BACKLOG_SECS) * self.schedule.rate) + 1
+            backlog_secs = behind_secs - self.planner.habits.longest_backlog_secs
+            if backlog_secs > 0:
+                slot += int(backlog_secs * self.schedule.rate) + 1
                 continue
             changes = self.planner.plan(self.max_changes - done)
             try:
@@ -284,7 +287,7 @@ class _Hand:
 
 
 def _take_stock(
-    connection: MySQLdb.Connection, given: str | Table, seed: int
+    connection: MySQLdb.Connection, given: str | Table, seed: int, sampled_rows: int
 ) -> tuple[Table, dict[Key, Row], list[Key]]:
     """The table's description, a sample of its rows by key, and keys that are free."""
     name = given if isinstance(given, str) else given.name
@@ -293,7 +296,7 @@ def _take_stock(
         raise ValueError(f"There is no table {name} to write to.")
     names = ", ".join(quote(column) for column in columns)
     [(count,)] = query(connection, f"SELECT COUNT(*) FROM {quote(name)}")
-    share = min(1.0, SAMPLED_ROWS / max(1, count))
+    share = min(1.0, sampled_rows / max(1, count))
     sample = query(connection, f"SELECT {names} FROM {quote(name)} WHERE RAND({seed}) < {share}")
     table = given if isinstance(given, Table) else read_table(connection, name, sample)
     if isinstance(given, Table):
@@ -302,20 +305,18 @@ def _take_stock(
             f"SELECT {table.columns_sql} FROM {quote(name)} WHERE RAND({seed}) < {share}",
         )
     rows = {table.key_of(row): row for row in map(table.loaded, sample)}
-    return table, rows, _free_keys(connection, table, seed)
+    return table, rows, _free_keys(connection, table, seed, min(sampled_rows, SAMPLED_ROWS))
 
 
-def _free_keys(connection: MySQLdb.Connection, table: Table, seed: int) -> list[Key]:
+def _free_keys(connection: MySQLdb.Connection, table: Table, seed: int, wanted: int) -> list[Key]:
     """Keys that no row has, in the order in which they were thought of."""
     source = random.Random(seed)
-    candidates = list(
-        dict.fromkeys(table.new_key(source, number) for number in range(2 * SAMPLED_ROWS))
-    )
+    candidates = list(dict.fromkeys(table.new_key(source, number) for number in range(2 * wanted)))
     free: list[Key] = []
     for first in range(0, len(candidates), 1000):
         some: Sequence[Key] = candidates[first : first + 1000]
         taken = read_rows(connection, table, some)
         free += [key for key in some if key not in taken]
-        if len(free) >= SAMPLED_ROWS:
+        if len(free) >= wanted:
             break
     return free
