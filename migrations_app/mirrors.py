@@ -18,10 +18,10 @@ from django.db import close_old_connections, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
-from migrations_app import expiries, queue, snapshots
+from migrations_app import expiries, queue
 from migrations_app.crypto import SecretUnavailableError
 from migrations_app.engine import EngineError, Options, TransientError, parse_change
-from migrations_app.engine.saved import NextKind, Saved, look_up
+from migrations_app.engine.saved import Saved, look_up
 from migrations_app.models import Checkpoint, MigrationRequest, State
 from migrations_app.models.request import FINAL_STATES
 
@@ -51,7 +51,8 @@ class Finding:
 
     resumable, why_not: of the newest mirror; is_lost: whether the next start has nothing to go on
     from, which is not the same where another run's checkpoint counts; log_expires_at, log_reason:
-    when its log may be deleted at the earliest, and how that was found.
+    when its log may be deleted at the earliest, and how that was found; oldest_log, newest_log: the
+    files that the target has.
     """
 
     resumable: bool
@@ -59,6 +60,8 @@ class Finding:
     is_lost: bool
     log_expires_at: dt.datetime | None
     log_reason: str
+    oldest_log: str = ""
+    newest_log: str = ""
 
 
 def look_at_all() -> None:
@@ -169,14 +172,22 @@ def _judge(request: MigrationRequest, newest: Checkpoint, saved: Saved) -> Findi
     expires_at = None
     if saved.expiry.hours is not None and saved.newest is not None:
         expires_at = timezone.now() + dt.timedelta(hours=saved.expiry.hours)
-    why_lost = _why_lost(request, saved)
+    why_lost = _why_lost(saved)
     if why_lost:
-        return Finding(False, why_lost, True, None, "")
+        return Finding(False, why_lost, True, None, "", saved.oldest_log, saved.newest_log)
     why_not = _why_other(request, newest, saved)
-    return Finding(not why_not, why_not, False, expires_at, saved.expiry.reason)
+    return Finding(
+        not why_not,
+        why_not,
+        False,
+        expires_at,
+        saved.expiry.reason,
+        saved.oldest_log,
+        saved.newest_log,
+    )
 
 
-def _why_lost(request: MigrationRequest, saved: Saved) -> str:
+def _why_lost(saved: Saved) -> str:
     """Why the next start cannot go on from anything, "" when it can; a sentence."""
     if saved.problem:
         return saved.problem
@@ -188,23 +199,7 @@ def _why_lost(request: MigrationRequest, saved: Saved) -> str:
         )
     if not saved.resumable:
         return _sentence(saved.next_run.reason)
-    then = snapshots.read(request.snapshot)
-    if then is None or saved.next_run.kind is not NextKind.RESUME or saved.running_connection:
-        return ""
-    # A rebuild that leaves the definition as it is (OPTIMIZE) does no harm.
-    changed = [
-        table.name
-        for table in then.tables
-        if table.before_sql
-        and table.name in saved.rebuilt
-        and not table.is_defined_by(saved.rebuilt[table.name])
-    ]
-    if not changed:
-        return ""
-    return (
-        f"The definition of {', '.join(changed)} was changed after the checkpoint: rows that were "
-        f"copied before do not fit it."
-    )
+    return ""
 
 
 def _why_other(request: MigrationRequest, newest: Checkpoint, saved: Saved) -> str:
@@ -227,10 +222,9 @@ def _sentence(reason: str) -> str:
 
 def _keep(request: MigrationRequest, newest: Checkpoint, finding: Finding) -> None:
     """Write a finding that is new, and with it the event that a checkpoint is of no use."""
-    found = (finding.resumable, finding.why_not)
-    if (newest.resumable, newest.why_not) == found and _is_same_forecast(
-        newest.log_expires_at, finding.log_expires_at
-    ):
+    found = (finding.resumable, finding.why_not, finding.oldest_log, finding.newest_log)
+    known = (newest.resumable, newest.why_not, newest.oldest_log, newest.newest_log)
+    if known == found and _is_same_forecast(newest.log_expires_at, finding.log_expires_at):
         return
     with transaction.atomic():
         rows = Checkpoint.objects.filter(pk=newest.pk)
@@ -240,6 +234,8 @@ def _keep(request: MigrationRequest, newest: Checkpoint, finding: Finding) -> No
             resumable=finding.resumable,
             why_not=finding.why_not,
             log_expires_at=finding.log_expires_at,
+            oldest_log=finding.oldest_log,
+            newest_log=finding.newest_log,
             looked_at=timezone.now(),
         )
         if is_news and finding.is_lost and _is_where_it_was(request):

@@ -76,10 +76,6 @@ class TableSeen:
         """Of its definition, without the counter that every insert moves."""
         return hashlib.sha256(_uncounted(self.before_sql).encode()).hexdigest()
 
-    def is_defined_by(self, definition: str) -> bool:
-        """Whether a SHOW CREATE TABLE is what it was then."""
-        return _uncounted(definition) == _uncounted(self.before_sql)
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Snapshot:

@@ -43,6 +43,7 @@ class Stage:
             state: self._request(state, n) for n, state in enumerate(self.models.State.values)
         }
         numbers["fallback"] = self._fallback()
+        self._blocked(numbers["cutting_over"])
         numbers["throttled"] = self._throttled()
         numbers["long"] = self._long()
         return numbers
@@ -124,11 +125,12 @@ class Stage:
             at = began + dt.timedelta(minutes=4 * n)
             bound = 8_000_000 * run.number + n * 700_000
             newest = row.checkpoints.create(
-                run=run, engine_id=run.number * 10 + n, binlog_name=f"binlog.{n + 40:06}",
+                run=run, engine_id=run.number * 10 + n, binlog_name=f"binlog.{n + 28 + 6 * run.number:06}",
                 binlog_pos=4_567 + n * 90_001, phase="copy_rows", rows_copied=bound,
                 engine_version="1", created_at=at, resumable=run.number == 2 and n == 5,
                 why_not="" if run.number == 2 and n == 5 else "A newer checkpoint counts.",
                 log_expires_at=self.now + dt.timedelta(hours=29), looked_at=self.now,
+                oldest_log="binlog.000037", newest_log="binlog.000047",
                 copier_watermark=json.dumps(
                     {"Key": ["id"], "UpperBound": {"Value": [str(bound)], "Inclusive": False}}
                 ),
@@ -162,6 +164,27 @@ class Stage:
             },
         )  # fmt: skip
         return pk
+
+    def _blocked(self, pk: int) -> None:
+        row = self.models.MigrationRequest.objects.get(pk=pk)
+        row.events.create(
+            run=row.runs.first(), kind="cutover_blocked", level="warning",
+            message="Attempt 3 to swap the tables did not get through: blocked by session 4711.",
+            data={
+                "attempt": 3, "stall_secs": 1.0, "next_attempt_secs": 20.0,
+                "blockers": [
+                    {
+                        "session_id": 4711, "account": "reports@10.2.0.17", "rows_modified": 0,
+                        "spared": "",
+                    },
+                    {
+                        "session_id": 4802, "account": "backup@10.2.0.4", "rows_modified": 1_204_551,
+                        "spared": "its transaction has changed 1,204,551 rows and would take long "
+                        "to roll back",
+                    },
+                ],
+            },
+        )  # fmt: skip
 
     def _throttled(self) -> int:
         return self._request(

@@ -1,16 +1,12 @@
-"""The progress card of a request page: where it stands, in figures, steps and a trend."""
+"""The progress card of a request page: where it stands, in figures and steps."""
 
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
 
 from migrations_app import words
-from migrations_app.engine import Method, Phase
-from migrations_app.models import LEASED_STATES, MigrationRequest, Run, Sample, State
-
-SHOWN_SAMPLES = 120
-TREND_WIDTH, TREND_HEIGHT = 100.0, 38.0
+from migrations_app.engine import Method
+from migrations_app.models import LEASED_STATES, MigrationRequest, Run, State
 
 METHODS: dict[str, str] = {
     Method.INSTANT: "instant, metadata only",
@@ -48,17 +44,9 @@ class StepView:
     words: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Trend:
-    """Rows per second over the last samples, as the points of an SVG polyline."""
-
-    points: str
-    highest: float
-    since: dt.datetime
-
-
-def read(req: MigrationRequest, run: Run | None) -> ProgressView:
+def read(req: MigrationRequest) -> ProgressView:
     """The card's words for a request and its newest run."""
+    threads = Run.objects.filter(request=req).values_list("threads", flat=True).first()
     is_done = req.state == State.COMPLETED
     return ProgressView(
         sentence=_sentence(req),
@@ -67,7 +55,7 @@ def read(req: MigrationRequest, run: Run | None) -> ProgressView:
         bar_label=f"{words.phase_label(req.phase)}: {words.percent(req.fraction)} %",
         tone=TONES.get(req.state, "warn" if req.throttled else "live"),
         method_words=METHODS.get(req.method, ""),
-        threads=run.threads if run else None,
+        threads=threads,
     )
 
 
@@ -97,27 +85,3 @@ def steps(state: str, phase: str) -> list[StepView]:
         else:
             shown.append(StepView(step.label, "todo", "not reached yet"))
     return shown
-
-
-def trend(run: Run | None) -> Trend | None:
-    """The newest run's copy rate over its last samples, oldest first."""
-    if run is None:
-        return None
-    newest = Sample.objects.filter(run=run, phase=Phase.COPY_ROWS).order_by("-id")
-    readings = list(newest.values_list("taken_at", "rows_per_sec")[:SHOWN_SAMPLES])
-    return trend_of(readings[::-1])
-
-
-def trend_of(readings: list[tuple[dt.datetime, float]]) -> Trend | None:
-    """The trend of (moment, rows per second) readings, oldest first; None below three."""
-    highest = max((rate for _, rate in readings), default=0.0)
-    if len(readings) < 3 or highest <= 0:
-        return None
-    first, last = readings[0][0], readings[-1][0]
-    span_secs = max((last - first).total_seconds(), 0.001)
-    points = " ".join(
-        f"{(at - first).total_seconds() / span_secs * TREND_WIDTH:.1f},"
-        f"{1 + TREND_HEIGHT * (1 - rate / highest):.1f}"
-        for at, rate in readings
-    )
-    return Trend(points, highest, first)

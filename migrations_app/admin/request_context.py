@@ -13,11 +13,11 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from migrations_app import admission, mirrors, snapshots, words
-from migrations_app.admin import banner, history, offered, progress_view
+from migrations_app.admin import banner, blocked, charts, history, offered, position_chart, progress_view
 from migrations_app.admin.access import SUBMIT, may
 from migrations_app.admin.editing import may_edit
 from migrations_app.admin.links import admin_url, history_link, object_link
-from migrations_app.models import Checkpoint, Event, MigrationRequest, Run, State, Target
+from migrations_app.models import Checkpoint, Event, MigrationRequest, State, Target
 
 # How often a page asks for news. A request at rest changes only when somebody gives an order.
 ACTIVE_POLL_SECS = 2
@@ -34,15 +34,14 @@ class OptionLine:
 
 def page_context(req: MigrationRequest, user: User) -> dict[str, Any]:
     """Everything the parts of a request page show, for this reader."""
-    newest_run = Run.objects.filter(request=req).first()
     checkpoints = history.recent_checkpoints(req)
     return {
-        "req": req,
+        **progress_context(req),
+        **charts.context(req),
         "state": words.state_words(req.state),
         "waiting": waiting(req),
         "snapshot": snapshots.read(req.snapshot),
         "now": timezone.now(),
-        "is_active": req.is_active,
         "is_final": req.is_final,
         "poll_secs": ACTIVE_POLL_SECS if req.is_active else RESTING_POLL_SECS,
         "live_url": admin_url("migrationrequest_live", req.pk),
@@ -51,21 +50,30 @@ def page_context(req: MigrationRequest, user: User) -> dict[str, Any]:
         if may(user, SUBMIT)
         else "",
         "option_lines": option_lines(req),
-        "progress": progress_view.read(req, newest_run),
-        "steps": progress_view.steps(req.state, req.phase),
-        "trend": progress_view.trend(newest_run),
         "events": history.recent_events(req),
         "events_url": history_link(user, Event, req.pk),
         "runs": history.recent_runs(req, user),
         "checkpoints": checkpoints,
+        "positions": position_chart.read(req),
         "checkpoint": checkpoints[0] if checkpoints else None,
         "checkpoints_url": history_link(user, Checkpoint, req.pk),
         "no_checkpoint": history.NO_CHECKPOINT,
         **_standing(req, checkpoints),
         **_editing(req, user),
         **banner.context(req),
+        **blocked.context(req),
         **offered.context(req, user),
         **history.approvals(req),
+    }
+
+
+def progress_context(req: MigrationRequest) -> dict[str, Any]:
+    """What the progress part alone shows: it is rendered for every poll."""
+    return {
+        "req": req,
+        "is_active": req.is_active,
+        "progress": progress_view.read(req),
+        "steps": progress_view.steps(req.state, req.phase),
     }
 
 

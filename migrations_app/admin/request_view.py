@@ -11,9 +11,11 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
+from migrations_app.admin import charts, live_key
 from migrations_app.admin.access import may, person
-from migrations_app.admin.live_parts import render_parts
-from migrations_app.admin.request_context import page_context
+from migrations_app.admin.live_key import LiveKey
+from migrations_app.admin.live_parts import PART_NAMES, render_parts
+from migrations_app.admin.request_context import page_context, progress_context
 from migrations_app.models import MigrationRequest
 
 if TYPE_CHECKING:
@@ -24,10 +26,13 @@ STOP_POLLING = 286
 
 
 def find(request: HttpRequest, pk: int) -> MigrationRequest:
-    """The request of an address. Raises Http404, or PermissionDenied for who may not see it."""
+    """The request of an address. Raises Http404, or PermissionDenied for who may not see it.
+
+    Its target and requester are read when they are asked for: most polls need neither.
+    """
     if not may(request.user, "view_migrationrequest"):
         raise PermissionDenied("Your account may not see requests.")
-    found = MigrationRequest.objects.select_related("target", "requester").filter(pk=pk).first()
+    found = MigrationRequest.objects.filter(pk=pk).first()
     if found is None:
         raise Http404(f"There is no request #{pk}.")
     return found
@@ -45,20 +50,40 @@ def page(request: HttpRequest, page_admin: RequestAdmin, object_id: str) -> Http
         "opts": page_admin.opts,
         "original": req,
         "parts": render_parts(request, context),
+        "live_key": live_key.read(req, timezone.now()),
     }
     return TemplateResponse(request, "spirit/request/page.html", context)
 
 
 @never_cache
 def live(request: HttpRequest, pk: int) -> HttpResponse:
-    """The parts that may have changed, for htmx to swap in; the last answer ends the polling."""
+    """The parts that may have changed, for htmx to swap in; the last answer ends the polling.
+
+    The poller sends the key of what it has (``live_key``): while that holds, the progress and now
+    and then the charts are all there is to render.
+    """
     req = find(request, pk)
-    parts = render_parts(request, page_context(req, person(request)), for_swap=True)
+    new = live_key.read(req, timezone.now())
+    old = LiveKey.parse(request.headers.get(live_key.HEADER, ""))
+    names, context = _news(req, request, old, new)
+    parts = render_parts(request, context, names, for_swap=True)
     return HttpResponse(
         "\n".join(parts.values()),
         status=STOP_POLLING if req.is_final else 200,
         headers={
+            live_key.HEADER: str(new),
             "X-Live-Parts": str(len(parts)),
             "X-Server-Time": timezone.now().isoformat(timespec="milliseconds"),
         },
     )
+
+
+def _news(
+    req: MigrationRequest, request: HttpRequest, old: LiveKey, new: LiveKey
+) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """The names of the parts to render, and their context."""
+    if old.parts != new.parts:
+        return PART_NAMES, page_context(req, person(request))
+    if old.charts != new.charts:
+        return ("progress", "charts"), {**progress_context(req), **charts.context(req)}
+    return ("progress",), progress_context(req)

@@ -21,7 +21,7 @@ from migrations_app.engine.options import Options
 from migrations_app.engine.resume import CheckpointUnusableError, Swapped
 from migrations_app.engine.session import Session, is_contention, server_text
 from migrations_app.engine.statement import Change, parse_change
-from migrations_app.engine.table import Table, load_table, show_create_table
+from migrations_app.engine.table import Table, load_table
 
 
 class NextKind(enum.StrEnum):
@@ -58,10 +58,10 @@ class Saved:
     """What is saved for a table.
 
     newest: the checkpoint that counts; ages_secs: the age of every checkpoint by its id, newest
-    first; why_gone: why the server cannot send what follows the position, "" when it can; rebuilt:
-    tables whose definition was changed, or which were rebuilt as they were, after the checkpoint,
-    and their SHOW CREATE TABLE now (what it was, the stream has); running_connection: the
-    connection of a run that works on the table now; problem: why what is there could not be read.
+    first; why_gone: why the server cannot send what follows the position, "" when it can;
+    running_connection: the connection of a run that works on the table now; problem: why what is
+    there could not be read; oldest_log, newest_log: the server's binary log files, "" without a
+    checkpoint.
     """
 
     names: TableNames
@@ -74,7 +74,8 @@ class Saved:
     next_run: NextRun
     running_connection: int | None
     problem: str = ""
-    rebuilt: dict[str, str] = dataclasses.field(default_factory=dict)
+    oldest_log: str = ""
+    newest_log: str = ""
 
     @property
     def nothing(self) -> bool:
@@ -99,7 +100,6 @@ def look_up(dsn: Dsn, of: Change | str, options: Options | None = None) -> Saved
 def _look_up(session: Session, dsn: Dsn, of: Change | str, options: Options) -> Saved:
     asked = of if isinstance(of, Change) else _forced(TableNames(dsn.database, of))
     names = asked.first.names
-    sources = _sources(session, asked)
     facts = server.read_facts(session)
     table = CheckpointTable(asked)
     newest, problem = None, ""
@@ -111,9 +111,9 @@ def _look_up(session: Session, dsn: Dsn, of: Change | str, options: Options) -> 
         problem = f"The table {names.checkpoint} cannot be read: {server_text(error)}."
     why_gone = ""
     expiry = Expiry(None, "")
-    rebuilt: dict[str, str] = {}
+    logs = [""]
     if newest is not None:
-        rebuilt = _rebuilt(session, asked, sources, newest)
+        logs = [str(row[0]) for row in session.query("SHOW BINARY LOGS")] or logs
         position = Position(newest.binlog_name, newest.binlog_pos, newest.gtid_set)
         why_gone = why_unavailable(session, position, facts.uses_gtid and bool(newest.gtid_set))
         age_secs = table.age_secs(session, newest)
@@ -131,7 +131,8 @@ def _look_up(session: Session, dsn: Dsn, of: Change | str, options: Options) -> 
         next_run=_next_of(session, of, asked, newest, options, use_gtid=facts.uses_gtid),
         running_connection=running_connection(session, names),
         problem=problem,
-        rebuilt=rebuilt,
+        oldest_log=logs[0],
+        newest_log=logs[-1],
     )
 
 
@@ -241,15 +242,3 @@ def _ages(session: Session, names: TableNames) -> dict[int, float]:
         f"FROM {names.checkpoint_sql} WHERE created_at IS NOT NULL ORDER BY id DESC"
     )
     return {int(number): float(micros) / 1e6 for number, micros in rows}
-
-
-def _rebuilt(
-    session: Session, asked: Change, sources: tuple[Table, ...], newest: CheckpointRow
-) -> dict[str, str]:
-    """The server has the time to the second: within the checkpoint's own it counts as later."""
-    saved_at = newest.created_at.replace(tzinfo=None, microsecond=0)
-    return {
-        names.table: show_create_table(session, names.source_sql)
-        for names, source in zip(asked.all_names, sources, strict=True)
-        if source.facts["CREATE_TIME"] is not None and source.facts["CREATE_TIME"] >= saved_at
-    }

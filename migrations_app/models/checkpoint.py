@@ -34,6 +34,10 @@ class Checkpoint(models.Model):
     log_expires_at = models.DateTimeField(
         null=True, blank=True, help_text="When the server may delete the log it needs; a forecast."
     )
+    oldest_log = models.CharField(
+        max_length=255, blank=True, help_text="The server's oldest binary log at that look."
+    )
+    newest_log = models.CharField(max_length=255, blank=True)
     looked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

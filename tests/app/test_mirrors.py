@@ -71,7 +71,7 @@ SPOILT = {
     "no checkpoint table": ("DROP TABLE _t_chkpnt", "there is no checkpoint for it"),
     "another shape": ("ALTER TABLE _t_chkpnt DROP COLUMN phase", "cannot be read"),
     "nothing": ("DROP TABLE _t_chkpnt, _t_new", "somebody has dropped them"),
-    "table changed": ("ALTER TABLE t ADD COLUMN w INT", "definition of t was changed"),
+    "table changed": ("ALTER TABLE t ADD COLUMN w INT", "changed the definition of t"),
 }
 
 

@@ -175,17 +175,3 @@ def test_how_long_the_binary_log_lasts_and_when_it_is_gone(
         outcome, recorder = migrate(schema, WIDEN)
         assert outcome.kind is OutcomeKind.COMPLETED
         assert recorder.event("fresh_start").data["rows_lost"] == gone.next_run.rows_lost > 0
-
-
-def test_a_table_that_was_changed_or_rebuilt_since(
-    schema: Schema, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stop_midway(schema, monkeypatch)
-    # The server has the time of a change to the second, and the table is not older than that.
-    schema.execute("UPDATE _t_chkpnt SET created_at = created_at + INTERVAL 2 SECOND")
-    assert saved_for(schema).rebuilt == {}
-    schema.execute("UPDATE _t_chkpnt SET created_at = created_at - INTERVAL 2 SECOND")
-    schema.execute("ALTER TABLE t ADD COLUMN w INT")
-    changed = saved_for(schema)
-    assert list(changed.rebuilt) == ["t"]
-    assert "`w` int" in changed.rebuilt["t"]

@@ -64,6 +64,14 @@
     return Array.from(root.querySelectorAll("details[id][open]"), (element) => element.id);
   }
 
+  // What this page shows already, as the server names it; it answers with what is new.
+  const page = document.getElementById("request-page");
+  let liveKey = page ? page.dataset.liveKey || "" : "";
+
+  document.addEventListener("htmx:configRequest", function (event) {
+    if (isPoller(event.detail.elt)) event.detail.headers["X-Live-Key"] = liveKey;
+  });
+
   let reopen = [];
 
   document.addEventListener("htmx:oobBeforeSwap", function (event) {
@@ -99,6 +107,7 @@
       return notice("This page could not be refreshed (error " + answer.status + "). The figures below may be old.");
     if (!answer.getResponseHeader("X-Live-Parts"))
       return notice("You are no longer logged in. Reload the page to log in again.");
+    liveKey = answer.getResponseHeader("X-Live-Key") || "";
     const now = Date.parse(answer.getResponseHeader("X-Server-Time"));
     if (!isNaN(now)) clockSkewMs = now - Date.now();
     notice("");
