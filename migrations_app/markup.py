@@ -19,7 +19,7 @@ from migrations_app import words
 
 
 def age(moment: dt.datetime | None) -> str | SafeString:
-    """``12 s ago``, with the exact time on hover; counted on in the browser by live.js."""
+    """``12 s ago``, with the exact time on hover; counted on in the browser by times.js."""
     if moment is None:
         return "–"
     return format_html(
@@ -36,11 +36,14 @@ def exact(moment: dt.datetime) -> str:
 
 
 def clock(moment: dt.datetime | None) -> str | SafeString:
-    """The exact time, for a table in which ages would not help."""
+    """The exact time, where an age would not help; put in the reader's zone by times.js."""
     if moment is None:
         return "–"
     return format_html(
-        '<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact(moment), exact(moment)
+        '<time datetime="{}" title="{}" data-clock>{}</time>',
+        moment.isoformat(),
+        exact(moment),
+        exact(moment),
     )
 
 

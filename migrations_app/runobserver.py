@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 import time
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 
-from migrations_app import admission, drain, lifecycle
-from migrations_app.engine import CheckpointRow, Migration, Phase, Progress
+from migrations_app import admission, drain, lifecycle, words
+from migrations_app.engine import CheckpointRow, Level, Migration, Phase, Progress
 from migrations_app.engine import Event as EngineEvent
 from migrations_app.models import (
     Checkpoint,
@@ -50,6 +52,8 @@ class RunObserver:
         self._token = token
         self._stop = stop
         self._next_sample = 0.0
+        self._throttled_since: dt.datetime | None = None
+        self._told_throttled_long = False
         # From the consent to a swap until it is known whether it was made.
         self._swapping = False
         self.migration: Migration | None = None
@@ -86,6 +90,7 @@ class RunObserver:
             deltas_waiting=progress.deltas_waiting,
             deltas_applied=progress.deltas_applied,
             throttled=progress.throttled,
+            throttled_since=self._note_throttling(progress.throttled),
             position=progress.position,
         )
         self._obey()
@@ -171,6 +176,26 @@ class RunObserver:
         Run.objects.filter(pk=self._run.pk).update(**changes)
         # The order to start afresh is obeyed: the next run may resume.
         MigrationRequest.objects.filter(pk=self._request.pk).update(fresh_wanted=False)
+
+    def _note_throttling(self, reason: str) -> dt.datetime | None:
+        """Since when the copy has been held back; when that is long, people are told once."""
+        if not reason:
+            self._throttled_since, self._told_throttled_long = None, False
+            return None
+        now = timezone.now()
+        self._throttled_since = since = self._throttled_since or now
+        secs = (now - since).total_seconds()
+        if secs >= settings.THROTTLED_LONG_SECS and not self._told_throttled_long:
+            self._told_throttled_long = True
+            lifecycle.record(
+                self._request,
+                "throttled_long",
+                f"The copy has been held back for {words.duration(secs)}: {reason}.",
+                run=self._run,
+                data={"since": since.isoformat(timespec="seconds"), "reason": reason},
+                level=Level.WARNING,
+            )
+        return since
 
     def _take_sample(self, progress: Progress) -> None:
         Sample.objects.create(

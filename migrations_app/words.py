@@ -159,6 +159,7 @@ EVENT_LABELS: dict[str, str] = {
     "submitted": "Submitted",
     "fresh_start": "Began again",
     "resume_failed": "Resume failed",
+    "throttled_long": "Held back for long",
     "checkpoint_expiring": "Checkpoint expires soon",
     "checkpoint_stale": "Checkpoint is of no use",
     "runner_lost": "Worker lost",

@@ -43,6 +43,7 @@ class Stage:
             state: self._request(state, n) for n, state in enumerate(self.models.State.values)
         }
         numbers["fallback"] = self._fallback()
+        self._at_risk(numbers["stopped"], numbers["failed"])
         self._blocked(numbers["cutting_over"])
         numbers["throttled"] = self._throttled()
         numbers["long"] = self._long()
@@ -125,7 +126,8 @@ class Stage:
             at = began + dt.timedelta(minutes=4 * n)
             bound = 8_000_000 * run.number + n * 700_000
             newest = row.checkpoints.create(
-                run=run, engine_id=run.number * 10 + n, binlog_name=f"binlog.{n + 28 + 6 * run.number:06}",
+                run=run, engine_id=run.number * 10 + n,
+                binlog_name=f"binlog.{n + 28 + 6 * run.number:06}",
                 binlog_pos=4_567 + n * 90_001, phase="copy_rows", rows_copied=bound,
                 engine_version="1", created_at=at, resumable=run.number == 2 and n == 5,
                 why_not="" if run.number == 2 and n == 5 else "A newer checkpoint counts.",
@@ -142,7 +144,7 @@ class Stage:
         told = [
             ("taken_up", "info", "Taken up by the worker db-tools-1:4711."),
             ("resumed" if number == 2 else "started", "info", "Copying with 2 threads."),
-            ("throttled", "warning", "Paused: Threads_running is 61, above 50."),
+            ("throttled", "warning", "The copy is paused: Threads_running is 61, above 50."),
         ]
         for kind, level, message in told:
             row.events.create(run=run, kind=kind, level=level, message=message)
@@ -165,6 +167,17 @@ class Stage:
         )  # fmt: skip
         return pk
 
+    def _at_risk(self, expiring: int, lost: int) -> None:
+        requests = self.models.MigrationRequest.objects
+        requests.filter(pk=expiring).update(expiry_warned_at=self.now)
+        newest = self.models.Checkpoint.objects.filter
+        newest(request=expiring, resumable=True).update(
+            log_expires_at=self.now + dt.timedelta(hours=3)
+        )
+        newest(request=lost, resumable=True).update(
+            resumable=False, why_not="The server no longer has binlog.000045."
+        )
+
     def _blocked(self, pk: int) -> None:
         row = self.models.MigrationRequest.objects.get(pk=pk)
         row.events.create(
@@ -178,7 +191,8 @@ class Stage:
                         "spared": "",
                     },
                     {
-                        "session_id": 4802, "account": "backup@10.2.0.4", "rows_modified": 1_204_551,
+                        "session_id": 4802, "account": "backup@10.2.0.4",
+                        "rows_modified": 1_204_551,
                         "spared": "its transaction has changed 1,204,551 rows and would take long "
                         "to roll back",
                     },
@@ -189,7 +203,8 @@ class Stage:
     def _throttled(self) -> int:
         return self._request(
             "running", 3, title="Paused for a replica", rows_per_sec=0.0, eta_secs=None,
-            throttled="Paused: replica db-7 lags 340 s, more than 120 s.",
+            throttled="replica db-7 lags 340 s, more than 120 s",
+            throttled_since=self.now - dt.timedelta(minutes=42),
         )  # fmt: skip
 
     def _long(self) -> int:

@@ -207,6 +207,8 @@ CACHES = {
 #
 # Hours before a checkpoint at rest expires at which people are warned; again at a sixth of it.
 CHECKPOINT_WARN_HOURS = env.float("CHECKPOINT_WARN_HOURS", default=24.0)
+# A copy that is held back by load or a replica for longer is told of, and is on the home page.
+THROTTLED_LONG_SECS = env.float("THROTTLED_LONG_SECS", default=600.0)
 # Days; 0: for ever. Requests, events, orders, runs and checkpoints are never removed.
 RETENTION_SAMPLES_FULL_DAYS = env.int("RETENTION_SAMPLES_FULL_DAYS", default=1)
 RETENTION_SAMPLES_MINUTE_DAYS = env.int("RETENTION_SAMPLES_MINUTE_DAYS", default=7)
@@ -278,7 +280,13 @@ UNFOLD: dict[str, Any] = {
     # In spirit.css instead: a style written into the page would have to be allowed.
     "COLORS": lambda request: {},
     "STYLES": [lambda request: static("migrations_app/spirit.css")],
-    "SCRIPTS": [lambda request: static("migrations_app/expressions.js")],
+    "SCRIPTS": [
+        lambda request: static("migrations_app/expressions.js"),
+        lambda request: static("migrations_app/times.js"),
+        lambda request: static("migrations_app/live.js"),
+        lambda request: static("migrations_app/controls.js"),
+        lambda request: static("migrations_app/sql.js"),
+    ],
 }
 # Nothing from elsewhere, and nothing that is written into a page runs: no eval, no inline script,
 # no style element. Only style attributes are left, which the admin's pages use for widths.

@@ -13,7 +13,7 @@ from migrations_app import words
 from migrations_app.admin import checkpoint_words
 from migrations_app.admin.columns import age, request_link
 from migrations_app.admin.readonly import ReadOnlyAdmin
-from migrations_app.markup import badge
+from migrations_app.markup import badge, clock
 from migrations_app.models import Checkpoint
 
 
@@ -54,7 +54,7 @@ class CheckpointAdmin(ReadOnlyAdmin[Checkpoint]):
         "cutover_intent",
         "engine_version",
         "went_on",
-        "created_at",
+        "written",
     )
     readonly_fields = fields
 
@@ -64,6 +64,10 @@ class CheckpointAdmin(ReadOnlyAdmin[Checkpoint]):
     @admin.display(description="Saved", ordering="id")
     def saved(self, checkpoint: Checkpoint) -> str:
         return age(checkpoint.received_at)
+
+    @admin.display(description="Written, by the target's clock")
+    def written(self, checkpoint: Checkpoint) -> str:
+        return clock(checkpoint.created_at)
 
     @admin.display(description="Request")
     def of_request(self, checkpoint: Checkpoint) -> str:

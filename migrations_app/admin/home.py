@@ -7,23 +7,22 @@ import datetime as dt
 from typing import Any
 
 from django.http import HttpRequest
-from django.utils import timezone
+from django.urls import reverse
 
 from migrations_app import words
-from migrations_app.admin import needs
+from migrations_app.admin import needs, risks
 from migrations_app.admin.access import SUBMIT, Reader, may
 from migrations_app.admin.links import admin_url, request_url
 from migrations_app.models import ACTIVE_STATES, FINAL_STATES, MigrationRequest, State, Target
 
 SHOWN = 8
-# A queued request is taken up within seconds; after this long something is wrong with the workers.
-QUEUED_TOO_LONG_SECS = 120
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Item:
     """One request as a line of the home page."""
 
+    pk: int
     title: str
     url: str
     state: str
@@ -32,15 +31,6 @@ class Item:
     ask: str
     fraction: float
     words: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Risk:
-    """Something at risk, above everything else."""
-
-    heading: str
-    words: str
-    tone: str
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -56,7 +46,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     recent = rows.filter(state__in=FINAL_STATES).order_by("-updated_at")[:SHOWN]
     context["title"] = "Home"
     context["home"] = {
-        "warnings": _warnings(active),
+        "risks": risks.of_requests(rows) if may_view else [],
+        "warnings": risks.of_workers(active),
         "needs_me": [_item(row) for row in needs_me],
         "needs_me_total": waiting.count() if len(needs_me) == SHOWN else len(needs_me),
         "active": [_item(row) for row in active],
@@ -69,6 +60,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 def _links(user: Reader) -> dict[str, Any]:
     requests_url = admin_url("migrationrequest_changelist")
     return {
+        "url": reverse("admin:index"),
         "has_targets": Target.objects.exists(),
         "add_target_url": admin_url("target_add") if may(user, "add_target") else "",
         "submit_url": admin_url("migrationrequest_add") if may(user, SUBMIT) else "",
@@ -79,6 +71,7 @@ def _links(user: Reader) -> dict[str, Any]:
 
 def _item(row: MigrationRequest) -> Item:
     return Item(
+        pk=row.pk,
         title=row.title or row.table,
         url=request_url(row.pk),
         state=row.state,
@@ -102,23 +95,3 @@ def progress_words(row: MigrationRequest) -> str:
     if row.eta_secs is not None:
         parts.append(f"{words.duration(row.eta_secs)} left")
     return ", ".join(parts)
-
-
-def _warnings(active: list[MigrationRequest]) -> list[Risk]:
-    now = timezone.now()
-    stuck = [
-        row
-        for row in active
-        if row.state == State.QUEUED
-        and (now - row.updated_at).total_seconds() > QUEUED_TOO_LONG_SECS
-    ]
-    if not stuck:
-        return []
-    return [
-        Risk(
-            heading="No worker takes up what is queued",
-            words=f"{len(stuck)} queued for more than {words.duration(QUEUED_TOO_LONG_SECS)}."
-            " Either every worker is busy, or none runs: see that `manage.py worker` is up.",
-            tone="warn",
-        )
-    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from migrations_app import words
-from migrations_app.engine import Method
+from migrations_app.engine import Method, Phase
 from migrations_app.models import LEASED_STATES, MigrationRequest, Run, State
 
 METHODS: dict[str, str] = {
@@ -13,6 +13,7 @@ METHODS: dict[str, str] = {
     Method.INPLACE: "in place, metadata only",
     Method.COPY: "copy to a shadow table",
 }
+_COUNTED = frozenset({Phase.COPY_ROWS.value, Phase.CHECKSUM.value})
 TONES: dict[str, str] = {
     State.COMPLETED: "good",
     State.FAILED: "bad",
@@ -24,7 +25,8 @@ TONES: dict[str, str] = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ProgressView:
-    """The card's words beside the request's own figures. tone: the bar's colour."""
+    """The card's words beside the request's own figures. tone: the bar's colour; is_counting:
+    whether rows are being copied or verified, so that there is a rate and a time left."""
 
     sentence: str
     has_figures: bool
@@ -33,6 +35,7 @@ class ProgressView:
     tone: str
     method_words: str
     threads: int | None
+    is_counting: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ def read(req: MigrationRequest) -> ProgressView:
         tone=TONES.get(req.state, "warn" if req.throttled else "live"),
         method_words=METHODS.get(req.method, ""),
         threads=threads,
+        is_counting=req.state == State.RUNNING and req.phase in _COUNTED,
     )
 
 

@@ -32,7 +32,7 @@ from migrations_app.models import MigrationRequest
 class RequestAdmin(TypedAdmin[MigrationRequest]):
     """Requests are written by ``commands`` only: this page shows them and passes orders on."""
 
-    list_display = ("change", "status", "progress", "on", "by", "created", "heartbeat")
+    list_display = ("change", "status", "progress", "on", "asked")
     list_display_links = None
     list_filter = (
         request_list.TabFilter,
@@ -42,6 +42,7 @@ class RequestAdmin(TypedAdmin[MigrationRequest]):
         "created_at",
     )
     list_select_related = ("target", "requester")
+    search_help_text = "Words of the statement, the title or the table; or a request's number."
     search_fields = ("statement", "title", "table_name", "=id")
     list_per_page = 50
     show_full_result_count = False
@@ -91,7 +92,13 @@ class RequestAdmin(TypedAdmin[MigrationRequest]):
 
     @admin.display(description="State", ordering="state")
     def status(self, req: MigrationRequest) -> SafeString:
-        return state_badge(req.state)
+        if not req.is_active or req.last_heartbeat_at is None:
+            return state_badge(req.state)
+        return format_html(
+            '{}<br><span class="sp-faint sp-small">reported {}</span>',
+            state_badge(req.state),
+            age(req.last_heartbeat_at),
+        )
 
     @admin.display(description="Progress")
     def progress(self, req: MigrationRequest) -> str:
@@ -99,7 +106,7 @@ class RequestAdmin(TypedAdmin[MigrationRequest]):
             return "–"
         text = home.progress_words(req)
         return format_html(
-            '<span class="sp-progress">{}<span class="sp-faint">{}</span></span>',
+            '<span class="sp-progress">{}<span class="sp-faint sp-small">{}</span></span>',
             bar(req.fraction, text, size="small"),
             text,
         )
@@ -107,22 +114,19 @@ class RequestAdmin(TypedAdmin[MigrationRequest]):
     @admin.display(description="Table", ordering="table_name")
     def on(self, req: MigrationRequest) -> str:
         return format_html(
-            '<code class="sp-mono">{}</code><br><span class="sp-faint">{}</span>',
-            words.shortened(req.table, 60),
+            '<code class="sp-mono sp-breaks">{}</code><br>'
+            '<span class="sp-faint sp-small">{}</span>',
+            words.shortened(req.table, 80),
             req.target.name,
         )
 
-    @admin.display(description="By", ordering="requester__username")
-    def by(self, req: MigrationRequest) -> str:
-        return req.requester.get_username()
-
-    @admin.display(description="Age", ordering="created_at")
-    def created(self, req: MigrationRequest) -> str:
-        return age(req.created_at)
-
-    @admin.display(description="Worker reported", ordering="last_heartbeat_at")
-    def heartbeat(self, req: MigrationRequest) -> str:
-        return age(req.last_heartbeat_at) if req.is_active else "–"
+    @admin.display(description="Asked by", ordering="created_at")
+    def asked(self, req: MigrationRequest) -> str:
+        return format_html(
+            '{}<br><span class="sp-faint sp-small">{}</span>',
+            req.requester.get_username(),
+            age(req.created_at),
+        )
 
     # -- the other pages
 

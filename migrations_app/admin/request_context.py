@@ -13,7 +13,15 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from migrations_app import admission, mirrors, snapshots, words
-from migrations_app.admin import banner, blocked, charts, history, offered, position_chart, progress_view
+from migrations_app.admin import (
+    banner,
+    blocked,
+    charts,
+    history,
+    offered,
+    position_chart,
+    progress_view,
+)
 from migrations_app.admin.access import SUBMIT, may
 from migrations_app.admin.editing import may_edit
 from migrations_app.admin.links import admin_url, history_link, object_link

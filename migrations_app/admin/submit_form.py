@@ -101,6 +101,7 @@ class SubmitForm(ModelForm):
                     "autocapitalize": "off",
                     "placeholder": "ALTER TABLE orders ADD COLUMN note VARCHAR(200) NULL",
                     "class": "sp-input sp-code",
+                    "data-sql": True,
                 }
             ),
             "reason": forms.Textarea(attrs={"rows": 3}),

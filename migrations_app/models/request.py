@@ -156,6 +156,7 @@ class MigrationRequest(models.Model):
     deltas_waiting = models.PositiveBigIntegerField(default=0)
     deltas_applied = models.PositiveBigIntegerField(default=0)
     throttled = models.TextField(blank=True)
+    throttled_since = models.DateTimeField(null=True, blank=True)
     position = models.CharField(max_length=300, blank=True)
     last_heartbeat_at = models.DateTimeField(null=True, blank=True)
 

@@ -61,6 +61,13 @@ KINDS: dict[str, Kind] = {
             may_repeat=True,
         ),
         Kind(
+            "throttled_long",
+            "A copy is held back for long",
+            "See what its page names: a replica that lags, or a server under load.",
+            is_usual=True,
+            may_repeat=True,
+        ),
+        Kind(
             "waiting_for_cutover",
             "Every row is copied, the swap can begin",
             "Its page says what it waits for: the order to cut over, or the allowed hours.",
