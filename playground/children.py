@@ -72,6 +72,18 @@ class Child:
                 f" {self.log}:\n{self.log_tail()}"
             )
 
+    def pids(self) -> list[int]:
+        """Of the program and everything it has started; Linux only."""
+        parents: dict[int, int] = {}
+        for folder in pathlib.Path("/proc").iterdir():
+            with contextlib.suppress(OSError, ValueError):
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                parents[int(folder.name)] = int(fields[1])
+        found = [self._process.pid]
+        for pid in found:
+            found += [child for child, parent in parents.items() if parent == pid]
+        return found
+
     def ask_to_end(self) -> None:
         """Have it end, without waiting for that."""
         if self._process.stdin is not None:

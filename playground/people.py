@@ -19,7 +19,9 @@ class People:
             self._visitors[role] = visitor
         self._request_url = ""
 
-    def submit(self, statement: str, *, title: str, reason: str, volume: int) -> int:
+    def submit(
+        self, statement: str, *, title: str, reason: str, volume: int, defer_cutover: bool = False
+    ) -> int:
         """Fill in the form as the requester; returns the number of the new request."""
         requester = self._visitors["requester"]
         requester.click("Submit a change")
@@ -33,6 +35,7 @@ class People:
                 "volume": str(volume),
                 # The old table is what the result is compared with.
                 "skip_drop": "on",
+                **({"defer_cutover": "on"} if defer_cutover else {}),
             },
         )
         if requester.can_press("Submit for approval"):

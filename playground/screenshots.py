@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import os
 import pathlib
-import shutil
 import socket
 import subprocess
 import sys
@@ -16,16 +15,16 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from playground import control
+from playground.browsers import open_browser
 from playground.inspection import Inspector
 from playground.server import CHECKOUT, PrivateServer
 from playground.shots import EMPTY, Shot, usual
 from playground.stage import Stage
 
 FOLDER = CHECKOUT / "var/screenshots"
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _SIZES = {"phone": (360, 780), "laptop": (1280, 900), "wide": (3840, 2160)}
 _UP_SECS = 60.0
 
@@ -39,7 +38,7 @@ def main(arguments: list[str]) -> int:
         _web_server(pathlib.Path(folder)) as address,
     ):
         accounts = control.create_accounts()
-        with _browser() as browser:
+        with open_browser() as browser:
             visitor = _Visitor(browser, address, accounts, given)
             visitor.visit(EMPTY)
             _make_target(server)
@@ -131,20 +130,6 @@ class _Visitor:
             page.get_by_role("button", name="Log in").click()
             page.wait_for_url(f"{self._address}/admin/")
         return page
-
-
-@contextlib.contextmanager
-def _browser() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, _BROWSERS)), None)
-    if program is None:
-        raise SystemExit(f"No browser was found (looked for {', '.join(_BROWSERS)}).")
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        launched = playwright.chromium.launch(executable_path=program, args=arguments)
-        try:
-            yield launched
-        finally:
-            launched.close()
 
 
 @contextlib.contextmanager

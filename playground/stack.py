@@ -112,6 +112,10 @@ class Stack:
         if self._writer is not None:
             self._writer.check()
 
+    def web_pids(self) -> list[int]:
+        """The processes of the web server."""
+        return self._children[0].pids()
+
     @property
     def server(self) -> PrivateServer:
         assert self._server is not None

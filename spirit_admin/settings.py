@@ -116,9 +116,9 @@ def database(url: str) -> dict[str, Any]:
         options.setdefault("sql_mode", "TRADITIONAL")
         # Times are stored as UTC; NOW() must mean the same, or leases are off by hours.
         options.setdefault("init_command", "SET time_zone = '+00:00'")
-    if not engine.endswith("sqlite3"):
-        settings["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", default=60)
-        settings["CONN_HEALTH_CHECKS"] = True
+    # To open one takes as long as all the queries of a poll: SQLite's too.
+    settings["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", default=60)
+    settings["CONN_HEALTH_CHECKS"] = not engine.endswith("sqlite3")
     return settings
 
 

@@ -70,6 +70,7 @@ class _Series:
     title: str
     value: Callable[[Reading], float | None]
     text: Callable[[float], str]
+    is_always_shown: bool = True
 
 
 def _per_sec(value: float) -> str:
@@ -85,18 +86,29 @@ def _secs(value: float) -> str:
 _SERIES = (
     _Series("rows", "Rows per second", lambda one: one.rows_per_sec, _per_sec),
     _Series("waiting", "Changes waiting", lambda one: one.deltas_waiting, words.grouped),
-    _Series("lag", "Replica lag", lambda one: one.replica_lag_secs, _secs),
+    _Series("lag", "Replica lag", lambda one: one.replica_lag_secs, _secs, False),
     _Series("chunk", "Time of a chunk", lambda one: one.chunk_secs, _secs),
 )
+_EMPTY = {
+    series.name: Chart(
+        series.name, series.title, "", "", "", "–", f"{series.title}: no reading yet."
+    )
+    for series in _SERIES
+}
 
 
 def context(req: MigrationRequest) -> dict[str, Any]:
-    """``charts`` and their ``marks``; none before there is something to draw."""
+    """``charts`` and their ``marks``; none for a request that never ran.
+
+    A run that has only begun has empty ones: the page must not jump when they fill.
+    """
     runs = _runs(req)
     starts, total_secs = _timeline(runs)
     readings = _readings(req, runs, starts)
     if len(readings) < _LEAST_READINGS or total_secs <= 0:
-        return {"charts": [], "marks": [], "newest_marks": [], "charted_secs": 0}
+        empty = [_EMPTY[series.name] for series in _SERIES if series.is_always_shown]
+        charts = empty if req.is_active else []
+        return {"charts": charts, "marks": [], "newest_marks": [], "charted_secs": 0}
     drawn = [chart for series in _SERIES if (chart := _draw(series, readings, total_secs))]
     marks = _marks(runs, starts, total_secs)
     return {
@@ -165,7 +177,7 @@ def _draw(series: _Series, readings: Sequence[Reading], total_secs: float) -> Ch
         if (value := series.value(one)) is not None
     ]
     if not points:
-        return None
+        return _EMPTY[series.name] if series.is_always_shown else None
     highest = max(value for _, _, value in points)
     top = _round_up(highest)
     line, area = _paths(points, total_secs, top)

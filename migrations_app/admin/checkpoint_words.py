@@ -24,6 +24,8 @@ def bounds(watermark: str) -> str:
     try:
         document = json.loads(watermark)
         columns, upper = document["Key"], document["UpperBound"]
+        if upper["Value"] is None:
+            return "every row"
         values = [_value(value) for value in upper["Value"]]
         word = "up to" if upper.get("Inclusive") else "below"
     except (ValueError, KeyError, TypeError):

@@ -16,6 +16,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.middleware.csrf import get_token
 from django.template.loader import render_to_string
+from django.utils.functional import SimpleLazyObject
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
@@ -65,5 +66,5 @@ def render_parts(
 
     They are rendered without context processors: these cost more than the parts themselves.
     """
-    with_token = {**context, "csrf_token": get_token(request)}
+    with_token = {**context, "csrf_token": SimpleLazyObject(lambda: get_token(request))}
     return {name: render_part(name, with_token, for_swap=for_swap) for name in names}

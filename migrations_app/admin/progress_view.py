@@ -6,14 +6,15 @@ import dataclasses
 
 from migrations_app import words
 from migrations_app.engine import Method, Phase
-from migrations_app.models import LEASED_STATES, MigrationRequest, Run, State
+from migrations_app.models import LEASED_STATES, MigrationRequest, State
 
 METHODS: dict[str, str] = {
     Method.INSTANT: "instant, metadata only",
     Method.INPLACE: "in place, metadata only",
     Method.COPY: "copy to a shadow table",
 }
-_COUNTED = frozenset({Phase.COPY_ROWS.value, Phase.CHECKSUM.value})
+_COUNTED = frozenset({"", Phase.SETUP.value, Phase.COPY_ROWS.value, Phase.CHECKSUM.value})
+_BEGUN = frozenset({State.QUEUED, State.RUNNING})
 TONES: dict[str, str] = {
     State.COMPLETED: "good",
     State.FAILED: "bad",
@@ -26,7 +27,8 @@ TONES: dict[str, str] = {
 @dataclasses.dataclass(frozen=True, slots=True)
 class ProgressView:
     """The card's words beside the request's own figures. tone: the bar's colour; is_counting:
-    whether rows are being copied or verified, so that there is a rate and a time left."""
+    whether rows are being copied or verified, so that there is a rate and a time left, or soon
+    will be."""
 
     sentence: str
     has_figures: bool
@@ -47,19 +49,18 @@ class StepView:
     words: str
 
 
-def read(req: MigrationRequest) -> ProgressView:
-    """The card's words for a request and its newest run."""
-    threads = Run.objects.filter(request=req).values_list("threads", flat=True).first()
+def read(req: MigrationRequest, threads: int | None) -> ProgressView:
+    """The card's words for a request and the threads of its newest run."""
     is_done = req.state == State.COMPLETED
     return ProgressView(
         sentence=_sentence(req),
-        has_figures=bool(req.rows_total or req.rows_copied),
+        has_figures=bool(req.is_active or req.rows_total or req.rows_copied),
         fraction=1.0 if is_done else req.fraction,
         bar_label=f"{words.phase_label(req.phase)}: {words.percent(req.fraction)} %",
         tone=TONES.get(req.state, "warn" if req.throttled else "live"),
         method_words=METHODS.get(req.method, ""),
         threads=threads,
-        is_counting=req.state == State.RUNNING and req.phase in _COUNTED,
+        is_counting=req.state in _BEGUN and req.phase in _COUNTED,
     )
 
 

@@ -135,7 +135,7 @@ class RequestAdmin(TypedAdmin[MigrationRequest]):
         return [
             path(
                 "<int:pk>/live/",
-                wrap(request_view.live),
+                request_view.quick_live(wrap(request_view.live)),
                 name="migrations_app_migrationrequest_live",
             ),
             path(

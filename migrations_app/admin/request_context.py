@@ -40,11 +40,11 @@ class OptionLine:
     value: str
 
 
-def page_context(req: MigrationRequest, user: User) -> dict[str, Any]:
-    """Everything the parts of a request page show, for this reader."""
+def page_context(req: MigrationRequest, user: User, threads: int | None) -> dict[str, Any]:
+    """Everything the parts of a request page show, for this reader. threads: of its newest run."""
     checkpoints = history.recent_checkpoints(req)
     return {
-        **progress_context(req),
+        **progress_context(req, threads),
         **charts.context(req),
         "state": words.state_words(req.state),
         "waiting": waiting(req),
@@ -75,12 +75,12 @@ def page_context(req: MigrationRequest, user: User) -> dict[str, Any]:
     }
 
 
-def progress_context(req: MigrationRequest) -> dict[str, Any]:
+def progress_context(req: MigrationRequest, threads: int | None) -> dict[str, Any]:
     """What the progress part alone shows: it is rendered for every poll."""
     return {
         "req": req,
         "is_active": req.is_active,
-        "progress": progress_view.read(req),
+        "progress": progress_view.read(req, threads),
         "steps": progress_view.steps(req.state, req.phase),
     }
 

@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-import shutil
 import socket
 import subprocess
 import sys
@@ -21,10 +20,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from django.conf import settings
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
+
+from playground.browsers import open_browser
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 READY_TIMEOUT_SECS = 90
 END_TIMEOUT_SECS = 30
 # How long a page may take to show what a test waits for, on a busy machine.
@@ -120,17 +120,9 @@ def application(tmp_path: pathlib.Path) -> Iterator[Application]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """The system's Chromium, without a window."""
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.fail(f"No browser was found (looked for {', '.join(BROWSERS)}): run script/setup.")
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        launched = playwright.chromium.launch(executable_path=program, args=arguments)
-        try:
-            yield launched
-        finally:
-            launched.close()
+    """One for all tests of a process; it finds nothing but this machine."""
+    with open_browser() as opened:
+        yield opened
 
 
 Person = Callable[[str], Page]

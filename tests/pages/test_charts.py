@@ -62,9 +62,18 @@ def test_a_chart_without_readings_is_not_drawn(make_request: MakeRequest) -> Non
     assert charts.context(req)["charts"] == []
     for at_secs in (10, 20, 30):
         read(run, at_secs)
-    assert [chart.name for chart in charts.context(req)["charts"]] == ["rows", "waiting"]
+    drawn = charts.context(req)["charts"]
+    assert [(chart.name, bool(chart.line)) for chart in drawn] == [
+        ("rows", True), ("waiting", True), ("chunk", False),
+    ]  # fmt: skip
     read(run, 40, replica_lag_secs=2.5, chunk_time_secs=0.4)
+    assert all(chart.line for chart in charts.context(req)["charts"])
     assert len(charts.context(req)["charts"]) == 4
+
+
+def test_a_run_that_has_only_begun_has_room_for_its_charts(make_request: MakeRequest) -> None:
+    req = make_request(State.RUNNING)
+    assert [chart.line for chart in charts.context(req)["charts"]] == ["", "", ""]
 
 
 def test_of_many_readings_some_are_drawn_and_the_newest_always(make_request: MakeRequest) -> None:

@@ -14,12 +14,14 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from migrations_app.admin import live_key
+from migrations_app.admin.live_key import LiveKey
 from migrations_app.admin.live_parts import PART_NAMES
 from migrations_app.models import Checkpoint, Command, Event, MigrationRequest, Run
+from tests.pages.conftest import MakeRequest
 from tests.pages.test_pages import url
 
-# Session, person, two for what they may do, the request, what is newest, the run's threads.
-QUERIES_WITHOUT_NEWS = 7
+# For all of it: the request, with what is newest about it.
+QUERIES_WITHOUT_NEWS = 1
 
 
 def poll(client: Client, req: MigrationRequest, key: str) -> tuple[list[str], str]:
@@ -92,14 +94,61 @@ def test_what_an_order_waits_for_is_news(
     assert poll(client, told, key)[0] == list(PART_NAMES)
 
 
+def key_at(req: MigrationRequest, at: dt.datetime, secs: int) -> LiveKey:
+    watched = live_key.watch(req.pk, at + dt.timedelta(seconds=secs))
+    assert watched is not None
+    return watched.key
+
+
 def test_what_depends_on_the_time_is_looked_at_again(told: MigrationRequest) -> None:
-    at = timezone.now().replace(second=0, microsecond=0)
-    keys = {live_key.read(told, at + dt.timedelta(seconds=secs)).parts for secs in (0, 59)}
-    later = live_key.read(told, at + dt.timedelta(seconds=60))
+    at = timezone.now().replace(minute=0, second=0, microsecond=0)
+    keys = {key_at(told, at, secs).parts for secs in (0, 299)}
     assert len(keys) == 1
-    assert later.parts not in keys
-    charts = {live_key.read(told, at + dt.timedelta(seconds=secs)).charts for secs in range(60)}
-    assert len(charts) == 6
+    assert key_at(told, at, 300).parts not in keys
+    assert len({key_at(told, at, secs).charts for secs in range(60)}) == 3
+
+
+def test_a_key_stands_for_who_one_is_a_minute_long_in_its_session_and_for_its_request(
+    clients: dict[str, Client], client: Client, told: MigrationRequest, make_request: MakeRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    now = dt.datetime(2026, 3, 1, 14, 0, 30, tzinfo=dt.UTC)
+    monkeypatch.setattr("migrations_app.admin.request_view.timezone.now", lambda: now)
+    reader = clients["operator"]
+    _, key = poll(reader, told, "")
+    address = url("migrationrequest_live", told.pk)
+    with CaptureQueriesContext(connection) as asked:
+        assert reader.get(address, headers={live_key.HEADER: key}).status_code == 200
+    assert len(asked) == QUERIES_WITHOUT_NEWS
+    # Somebody else with it, nobody with it, and the same reader for another request.
+    with CaptureQueriesContext(connection) as asked:
+        assert clients["approver"].get(address, headers={live_key.HEADER: key}).status_code == 200
+    assert len(asked) > QUERIES_WITHOUT_NEWS
+    assert client.get(address, headers={live_key.HEADER: key}).status_code == 302
+    other = url("migrationrequest_live", make_request(state="running").pk)
+    with CaptureQueriesContext(connection) as asked:
+        reader.get(other, headers={live_key.HEADER: key})
+    assert len(asked) > QUERIES_WITHOUT_NEWS
+    # A minute later the reader is asked again who they are.
+    reader_session = reader.session
+    now += dt.timedelta(seconds=live_key.TRUSTED_SECS)
+    with CaptureQueriesContext(connection) as asked:
+        assert reader.get(address, headers={live_key.HEADER: key}).status_code == 200
+    assert len(asked) > QUERIES_WITHOUT_NEWS
+    reader_session.flush()
+    assert reader.get(address, headers={live_key.HEADER: key}).status_code == 302
+
+
+def test_a_key_for_another_moment_is_not_trusted(
+    clients: dict[str, Client], told: MigrationRequest
+) -> None:
+    _, key = poll(clients["operator"], told, "")
+    parts, charts, signed_at, signature = key.split(".")
+    later = f"{parts}.{charts}.{int(signed_at) + 30}.{signature}"
+    for forged in (later, f"{parts}.{charts}.{signed_at}.x", f"{parts}.{charts}.{'9' * 4000}.x"):
+        with CaptureQueriesContext(connection) as asked:
+            assert poll(clients["operator"], told, forged)[0] == ["progress"]
+        assert len(asked) > QUERIES_WITHOUT_NEWS
 
 
 def test_a_key_that_is_no_key_brings_every_part(
