@@ -96,7 +96,9 @@ STATES: dict[str, StateWords] = {
     "cutting_over": StateWords("Cutting over", "live", "The tables are being swapped now."),
     "stopping": StateWords("Stopping", "warn", "The run is writing its checkpoint and ending."),
     "stopped": StateWords(
-        "Stopped", "quiet", "Stopped on request. Its checkpoint is kept; Start resumes from there."
+        "Stopped",
+        "quiet",
+        "Stopped on request. Start goes on from its checkpoint while that can be used.",
     ),
     "interrupted": StateWords(
         "Interrupted", "warn", "The run lost its worker. Another takes it up from the checkpoint."

@@ -21,16 +21,19 @@ from playground import control
 from playground.browsers import open_browser
 from playground.inspection import Inspector
 from playground.server import CHECKOUT, PrivateServer
-from playground.shots import EMPTY, Shot, usual
+from playground.shots import EMPTY, GUIDE, Shot, usual
 from playground.stage import Stage
 
 FOLDER = CHECKOUT / "var/screenshots"
+IMAGES = CHECKOUT / "docs/images"
 _SIZES = {"phone": (360, 780), "laptop": (1280, 900), "wide": (3840, 2160)}
 _UP_SECS = 60.0
 
 
 def main(arguments: list[str]) -> int:
     given = _options(arguments)
+    if given.guide:
+        given.sizes, given.schemes, given.only = ["laptop"], ["light"], list(GUIDE.values())
     FOLDER.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="spirit-pictures-") as folder,
@@ -108,6 +111,9 @@ class _Visitor:
         if not self._given.no_pictures:
             page.screenshot(path=FOLDER / f"{name}.png", full_page=True)
             print(FOLDER.relative_to(CHECKOUT) / f"{name}.png", flush=True)
+        if self._given.guide and shot.name in GUIDE.values():
+            image = next(image for image, name in GUIDE.items() if name == shot.name)
+            page.screenshot(path=IMAGES / f"{image}.png")
         for problem in self._inspector.problems(page):
             self.problems.setdefault(problem, []).append(name)
 
@@ -181,6 +187,9 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         "--schemes", nargs="*", choices=("light", "dark"), default=["light", "dark"]
     )
     parser.add_argument("--no-pictures", action="store_true", help="only look for problems")
+    parser.add_argument(
+        "--guide", action="store_true", help="the pictures of the guide and the README anew"
+    )
     return parser.parse_args(arguments)
 
 

@@ -58,6 +58,16 @@ def usual(numbers: dict[str, int]) -> list[Shot]:
     return shots
 
 
+# Of the guide and the README: name of a picture, and of the page that it shows the top of.
+GUIDE = {
+    "home": "home-operator",
+    "submit": "submit-checked",
+    "request": "request-running",
+    "fallback": "request-fallback",
+    "cut-over": "request-cutting_over",
+    "requests": "requests",
+}
+
 EMPTY = [
     Shot("empty-home", "/admin/"),
     Shot("empty-requests", f"{_ADMIN}/migrationrequest/"),
