@@ -92,6 +92,39 @@ def test_rejected_scheduled_and_cancelled(
     assert schema.execute("SHOW TABLES") == [("orders",)]
 
 
+def test_what_one_is_writing_outlives_the_news(
+    person: Person, application: Application, schema: Schema
+) -> None:
+    fill_orders(schema)
+    olga, rita, axel = person("olga"), person("rita"), person("axel")
+    add_target(olga, schema, running_at_most=RUNNING_AT_MOST)
+    address = submit(rita, WIDEN, "Wider amounts", WAIT)
+    approve(axel, address)
+    olga.goto(address)
+    with load(schema):
+        give(olga, "start")
+        told(olga, "throttled")
+        olga.locator("#order-comment > summary").click()
+        olga.locator("#comment-comment").fill("Half a sent")
+        olga.locator("#comment-comment").press("ArrowLeft")
+        olga.locator("#order-cancel > summary").click()
+        olga.locator("#confirm-cancel").fill("orders")
+        olga.locator("#comment-comment").focus()
+        olga.evaluate("document.getElementById('part-orders').dataset.mark = 'old'")
+        # Somebody else stops it: other orders are offered now, so that part is a new one.
+        elsewhere = person("olga")
+        elsewhere.goto(address)
+        give(elsewhere, "stop")
+        is_in(olga, "stopped")
+    expect(olga.locator("#part-orders[data-mark=old]")).to_have_count(0)
+    expect(olga.locator("#comment-comment")).to_have_value("Half a sent")
+    expect(olga.locator("#comment-comment")).to_be_focused()
+    expect(olga.locator("#order-cancel")).to_have_attribute("open", "")
+    expect(olga.locator("[data-order=cancel]").get_by_role("button")).to_be_enabled()
+    olga.keyboard.type("e")
+    expect(olga.locator("#comment-comment")).to_have_value("Half a senet")
+
+
 def purge_logs(schema: Schema) -> None:
     """The server deletes every log but the one in use."""
     schema.execute("FLUSH BINARY LOGS")

@@ -3,7 +3,7 @@
 // The server answers a poll with every part of the page that may move, each marked for an
 // out-of-band swap and carrying a signature of its content. A part whose signature has not
 // changed is left alone, so focus, typed text, scroll position and open details stay as they
-// are. Ages ("12 s ago") are counted on by times.js, so that they alone never cause a swap.
+// are; in one that has changed they are put back. Ages ("12 s ago") are counted on by times.js, so that they alone never cause a swap.
 (function () {
   "use strict";
 
@@ -30,8 +30,36 @@
     if (isPoller(poller) && !holdsNews(poller, event.detail.xhr)) event.detail.shouldSwap = false;
   });
 
-  function openParts(root) {
-    return Array.from(root.querySelectorAll("details[id][open]"), (element) => element.id);
+  // What its reader has done to a part, to be done again to the one that takes its place: parts
+  // opened, words typed, the field that is being typed in.
+  function remember(root) {
+    const active = document.activeElement;
+    const typed = [];
+    for (const field of root.querySelectorAll("input[id], textarea[id]"))
+      if (field.value !== field.defaultValue) typed.push([field.id, field.value]);
+    return {
+      open: Array.from(root.querySelectorAll("details[id][open]"), (element) => element.id),
+      typed: typed,
+      focus: active && active.id && root.contains(active) ? active.id : "",
+      selection: active && "selectionStart" in active ? [active.selectionStart, active.selectionEnd] : null,
+    };
+  }
+
+  function restore(kept) {
+    for (const id of kept.open) {
+      const element = document.getElementById(id);
+      if (element) element.open = true;
+    }
+    for (const [id, value] of kept.typed) {
+      const field = document.getElementById(id);
+      if (!field) continue;
+      field.value = value;
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+    const field = kept.focus && document.getElementById(kept.focus);
+    if (!field) return;
+    field.focus({ preventScroll: true });
+    if (kept.selection && kept.selection[0] !== null) field.setSelectionRange(...kept.selection);
   }
 
   // What this page shows already, as the server names it; it answers with what is new.
@@ -46,7 +74,7 @@
     if (isPoller(event.detail.elt)) event.detail.headers["X-Live-Key"] = liveKey;
   });
 
-  let reopen = [];
+  let kept = null;
 
   document.addEventListener("htmx:oobBeforeSwap", function (event) {
     const old = event.detail.target;
@@ -56,15 +84,12 @@
       event.detail.shouldSwap = false;
       return;
     }
-    reopen = openParts(old);
+    kept = remember(old);
   });
 
   document.addEventListener("htmx:oobAfterSwap", function () {
-    for (const id of reopen) {
-      const element = document.getElementById(id);
-      if (element) element.open = true;
-    }
-    reopen = [];
+    if (kept) restore(kept);
+    kept = null;
   });
 
   // A page nobody looks at asks for nothing; it asks again when it is shown.
