@@ -38,10 +38,11 @@ _FILLS = {
     "checkpoints": (
         "INSERT INTO migrations_app_checkpoint (request_id, run_id, engine_id, copier_watermark, "
         "checksum_watermark, binlog_name, binlog_pos, gtid_set, phase, deferred_indexes, "
-        "cutover_intent, rows_copied, engine_version, created_at, received_at, why_not) "
+        "cutover_intent, rows_copied, engine_version, created_at, received_at, why_not, "
+        "oldest_log, newest_log) "
         + _NUMBERS
         + " SELECT 1 + i % {requests}, 1 + i % {runs}, i, '', '', 'binlog.000042', i, '', "
-        "'copy_rows', '', 0, i, '1', CURRENT_TIMESTAMP, CURRENT_TIMESTAMP, '' FROM n"
+        "'copy_rows', '', 0, i, '1', CURRENT_TIMESTAMP, CURRENT_TIMESTAMP, '', '', '' FROM n"
     ),
     "events": (
         "INSERT INTO migrations_app_event (request_id, run_id, kind, level, message, data, "
