@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> int:
     if given.drive:
         first, last = given.drive
         return _drive(first, last, given.secs)
-    console = Console(soft_wrap=True)
+    told = Console(stderr=True, soft_wrap=True)
     loads = []
     for runs in given.runs:
         with (
@@ -70,11 +70,11 @@ def main(arguments: list[str]) -> int:
             _database(given.database, pathlib.Path(folder)) as (environment, pid),
         ):
             loads.append(_measure(environment, pid, runs, given.secs))
-        console.print(f"{runs} runs: {dataclasses.asdict(loads[-1])}", highlight=False)
+        told.print(f"{runs} runs: {dataclasses.asdict(loads[-1])}", highlight=False)
     if given.json:
         print(json.dumps([dataclasses.asdict(load) for load in loads], indent=2))
     else:
-        _show(console, given.database, loads)
+        _show(Console(soft_wrap=True), given.database, loads)
     return 1 if any(load.lost for load in loads) else 0
 
 

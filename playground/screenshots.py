@@ -7,7 +7,6 @@ import contextlib
 import os
 import pathlib
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ from playwright.sync_api import Browser, Page
 
 from playground import control
 from playground.browsers import open_browser
+from playground.children import Child
 from playground.inspection import Inspector
 from playground.server import CHECKOUT, PrivateServer
 from playground.shots import EMPTY, GUIDE, Shot, usual
@@ -28,6 +28,7 @@ FOLDER = CHECKOUT / "var/screenshots"
 IMAGES = CHECKOUT / "docs/images"
 _SIZES = {"phone": (360, 780), "laptop": (1280, 900), "wide": (3840, 2160)}
 _UP_SECS = 60.0
+_END_SECS = 10.0
 
 
 def main(arguments: list[str]) -> int:
@@ -154,24 +155,25 @@ def _web_server(folder: pathlib.Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     address = f"http://127.0.0.1:{port}"
-    with open(folder / "web.log", "wb") as log:
-        web = subprocess.Popen(
-            [sys.executable, "manage.py", "runserver", "--noreload", f"127.0.0.1:{port}"],
-            cwd=CHECKOUT, env={**os.environ, **environment}, stdout=log, stderr=log,
-        )  # fmt: skip
-    try:
+    web = Child(
+        "web server",
+        [sys.executable, "manage.py", "runserver", "--noreload", f"127.0.0.1:{port}"],
+        environment={**os.environ, **environment},
+        folder=CHECKOUT,
+        log=folder / "web.log",
+        grace_secs=_END_SECS,
+    )
+    with web:
         deadline = time.monotonic() + _UP_SECS
         while True:
             with contextlib.suppress(OSError):
                 urllib.request.urlopen(f"{address}/admin/login/", timeout=10).close()
                 break
-            if time.monotonic() > deadline or web.poll() is not None:
-                raise SystemExit((folder / "web.log").read_text())
+            web.check()
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"The web server did not answer:\n{web.log_tail()}")
             time.sleep(0.1)
         yield address
-    finally:
-        web.terminate()
-        web.wait()
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:

@@ -7,7 +7,6 @@ import os
 import pathlib
 import random
 import signal
-import subprocess
 import sys
 from collections.abc import Mapping
 
@@ -16,6 +15,7 @@ from django.db import connection
 
 from migrations_app import commands
 from migrations_app.models import MigrationRequest, Run, Target
+from playground.children import Child
 from playground.server import CHECKOUT, PrivateServer
 
 SCHEMA = "storm"
@@ -43,7 +43,7 @@ class Scene:
         self._folder = folder
         self._environment = {**os.environ, **environment}
         self._places = int(environment["MAX_CONCURRENT_RUNS"]) // _WORKERS + 1
-        self._workers: list[subprocess.Popen[bytes]] = []
+        self._workers: list[Child] = []
 
     def build(self, requests: int) -> None:
         """One table and one draft for each request; the workers are started at the end."""
@@ -108,16 +108,17 @@ class Scene:
     # -- workers
 
     def _start_worker(self) -> None:
-        with open(self._folder / "workers.log", "ab") as log:
-            self._workers.append(
-                subprocess.Popen(
-                    [sys.executable, "manage.py", "worker", "--concurrency", str(self._places)],
-                    cwd=CHECKOUT,
-                    env=self._environment,
-                    stdout=log,
-                    stderr=log,
-                )
+        # On a tether, so that none outlives the storm, even one that is killed.
+        self._workers.append(
+            Child(
+                "worker",
+                [sys.executable, "manage.py", "worker", "--concurrency", str(self._places)],
+                environment=self._environment,
+                folder=CHECKOUT,
+                log=self._folder / "workers.log",
+                grace_secs=_END_SECS,
             )
+        )
 
     def kill_a_run(self) -> bool:
         """kill -9 to a process of ours that runs a migration now."""
@@ -130,21 +131,15 @@ class Scene:
 
     def replace_a_worker(self) -> None:
         """As a deployment does: SIGTERM, wait for its end, start another."""
-        worker = self._workers.pop(0)
-        worker.terminate()
-        worker.wait(_END_SECS)
+        self._workers.pop(0).end()
         self._start_worker()
 
     def close(self) -> None:
         connection.close()
         for worker in self._workers:
-            worker.terminate()
+            worker.ask_to_end()
         for worker in self._workers:
-            try:
-                worker.wait(_END_SECS)
-            except subprocess.TimeoutExpired:
-                worker.kill()
-                worker.wait()
+            worker.end()
 
     def log(self) -> str:
         """What the workers wrote."""

@@ -23,6 +23,7 @@ from django.conf import settings
 from playwright.sync_api import Browser, Page
 
 from playground.browsers import open_browser
+from playground.children import Child
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 READY_TIMEOUT_SECS = 90
@@ -57,30 +58,21 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@contextlib.contextmanager
-def process(
+def child(
     name: str, arguments: list[str], folder: pathlib.Path, environment: dict[str, str]
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A program that has ended when the block has; its output goes to ``name.log``."""
-    with open(folder / f"{name}.log", "wb") as log:
-        started = subprocess.Popen(
-            [sys.executable, *arguments], cwd=CHECKOUT, env=environment, stdout=log, stderr=log
-        )
-    try:
-        yield started
-    finally:
-        started.terminate()
-        try:
-            started.wait(END_TIMEOUT_SECS)
-        except subprocess.TimeoutExpired:
-            started.kill()
-            started.wait()
+) -> Child:
+    """A program of ours that ends with the test, whatever happens; it writes to ``name.log``."""
+    return Child(
+        name, [sys.executable, *arguments], environment=environment, folder=CHECKOUT,
+        log=folder / f"{name}.log", grace_secs=END_TIMEOUT_SECS,
+    )  # fmt: skip
 
 
-def wait_until_it_answers(url: str, server: subprocess.Popen[bytes], log: pathlib.Path) -> None:
+def wait_until_it_answers(url: str, server: Child) -> None:
     """Until the web server shows its login page. Fails when it ends or takes too long."""
     deadline = time.monotonic() + READY_TIMEOUT_SECS
-    while time.monotonic() < deadline and server.poll() is None:
+    while time.monotonic() < deadline:
+        server.check()
         with (
             contextlib.suppress(urllib.error.URLError, ConnectionError),
             urllib.request.urlopen(f"{url}/admin/login/", timeout=10) as answer,
@@ -88,7 +80,7 @@ def wait_until_it_answers(url: str, server: subprocess.Popen[bytes], log: pathli
             if answer.status == 200:
                 return
         time.sleep(0.1)
-    pytest.fail(f"The web server did not come up:\n{log.read_text(errors='replace')}")
+    pytest.fail(f"The web server did not come up:\n{server.log_tail()}")
 
 
 @pytest.fixture
@@ -111,10 +103,10 @@ def application(tmp_path: pathlib.Path) -> Iterator[Application]:
     url = f"http://127.0.0.1:{port}"
     web = ["manage.py", "runserver", "--noreload", f"127.0.0.1:{port}"]
     with (
-        process("web", web, tmp_path, environment) as server,
-        process("worker", ["manage.py", "worker"], tmp_path, environment),
+        child("web", web, tmp_path, environment) as server,
+        child("worker", ["manage.py", "worker"], tmp_path, environment),
     ):
-        wait_until_it_answers(url, server, tmp_path / "web.log")
+        wait_until_it_answers(url, server)
         yield Application(url, tmp_path)
 
 
