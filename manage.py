@@ -6,18 +6,20 @@ from __future__ import annotations
 import os
 import sys
 
-# They need a MySQL server and nothing of the web application: no keys, no database of its own.
+# They need a MySQL server and nothing of the web application.
 ENGINE_COMMANDS = ("migrate", "plan", "lint", "checkpoint")
 
 
 def main() -> None:
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "spirit_admin.settings")
-    if sys.argv[1:2] == ["spirit"] and (sys.argv[2:3] or ["--help"])[0] in (
-        *ENGINE_COMMANDS,
-        "--help",
-        "-h",
-    ):
+    command = (sys.argv[2:3] or ["--help"])[0] if sys.argv[1:2] == ["spirit"] else ""
+    if command in ENGINE_COMMANDS:
+        from migrations_app.commandline import engine
+
+        engine.main(sys.argv[2:])
+    if command in ("--help", "-h"):
+        # It lists the engine's commands too, for which no keys are needed.
         os.environ.setdefault("SPIRIT_ENGINE_ONLY", "on")
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "spirit_admin.settings")
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
