@@ -91,7 +91,8 @@ def _database(kind: str, folder: pathlib.Path) -> Iterator[tuple[dict[str, str],
     if kind == "sqlite":
         yield {**environment, "DATABASE_URL": f"sqlite:///{folder / 'control.sqlite3'}"}, None
         return
-    with PrivateServer() as server:
+    # A run holds one connection, and so does a page's thread.
+    with PrivateServer(options={"max-connections": "2000"}) as server:
         server.execute("CREATE DATABASE control")
         url = server.root_dsn("control")
         yield {**environment, "DATABASE_URL": url}, server.pid
