@@ -35,7 +35,7 @@ from playground.server import CHECKOUT, PrivateServer
 _RUNS_A_PROCESS = 25
 _REPORT_SECS = 1.0
 _CHECKPOINT_EVERY = 50
-_LEASE_SECS = 60.0
+_LEASE_SECS = 30.0
 _READERS = 10
 _POLL_SECS = 2.0
 
