@@ -13,6 +13,7 @@ from django.views.decorators.cache import never_cache
 
 from migrations_app.admin.access import may, person
 from migrations_app.admin.live_parts import render_parts
+from migrations_app.admin.numbers import whole_number
 from migrations_app.admin.request_context import page_context
 from migrations_app.models import MigrationRequest
 
@@ -35,9 +36,10 @@ def find(request: HttpRequest, pk: int) -> MigrationRequest:
 
 def page(request: HttpRequest, page_admin: RequestAdmin, object_id: str) -> HttpResponse:
     """The whole page. Raises Http404 for an address that names no request."""
-    if not object_id.isdigit():
+    number = whole_number(object_id)
+    if number is None:
         raise Http404("A request is named by its number.")
-    req = find(request, int(object_id))
+    req = find(request, number)
     context: dict[str, Any] = page_context(req, person(request))
     context |= {
         **admin.site.each_context(request),
