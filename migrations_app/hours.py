@@ -13,9 +13,12 @@ import re
 import zoneinfo
 
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MINUTES_OF_DAY = 24 * 60
+# Far enough for every plan, and near enough to be a date in every time zone.
+_FARTHEST_YEARS = 10
 _SPAN = re.compile(
     r"""
     \s* (?: (?P<first>[a-z]{3}) (?: \s*[-\u2013]\s* (?P<last>[a-z]{3}) )? )?
@@ -82,6 +85,14 @@ def validate(text: str) -> None:
         parse(text)
     except HoursError as error:
         raise ValidationError(str(error)) from None
+
+
+def validate_start(moment: dt.datetime) -> None:
+    """For a time before which nothing is to begin: raises ValidationError."""
+    if abs(moment - timezone.now()) > dt.timedelta(days=366 * _FARTHEST_YEARS):
+        raise ValidationError(
+            f"The time before which it may not begin must be within {_FARTHEST_YEARS} years of now."
+        )
 
 
 def validate_time_zone(name: str) -> None:

@@ -167,6 +167,7 @@ EVENT_LABELS: dict[str, str] = {
     "runner_lost": "Worker lost",
     "server_lost": "Server lost",
     "constraints_renamed": "Constraints renamed",
+    "waiting_for_prepared": "Waiting for a prepared transaction",
     "reader_held": "Reading held back",
     "reader_released": "Reading on",
     "session_killed": "Session ended by cut-over",

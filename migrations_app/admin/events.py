@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
@@ -43,7 +44,10 @@ class EventAdmin(ReadOnlyAdmin[Event]):
             raise PermissionDenied("Your account may not see events.")
         if form not in exports.FORMATS:
             raise Http404("Events can be had as csv and json.")
-        found = self.get_changelist_instance(request).get_queryset(request)
+        try:
+            found = self.get_changelist_instance(request).get_queryset(request)
+        except IncorrectLookupParameters:
+            raise Http404("There are no events like these.") from None
         return exports.answer(found, form)
 
     @admin.display(description="When", ordering="id")

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST
 from migrations_app import commands, lifecycle, offers
 from migrations_app.admin.access import person
 from migrations_app.admin.links import request_url
+from migrations_app.admin.numbers import whole_number
 from migrations_app.admin.offered import confirm_word
 from migrations_app.admin.order_words import order_words
 from migrations_app.admin.request_view import find
@@ -25,15 +26,17 @@ LONGEST_COMMENT = 2000
 def _arguments(kind: str, request: HttpRequest) -> commands.Arguments:
     """What was posted with an order. Raises OrderRefused for what cannot be read."""
     posted = request.POST
-    volume, version = posted.get("volume", ""), posted.get("version", "")
-    if kind == "set_volume" and not volume.isdecimal():
+    volume, version = whole_number(posted.get("volume", "")), posted.get("version", "")
+    if kind == "set_volume" and volume is None:
         raise commands.OrderRefused("The volume is a whole number from 1 to 11.")
+    if version and whole_number(version) is None:
+        raise commands.OrderRefused("The version is a number: look at the request again.")
     return commands.Arguments(
         comment=posted.get("comment", "").strip()[:LONGEST_COMMENT],
-        volume=int(volume) if volume.isdecimal() else None,
+        volume=volume,
         start_after=_start_after(posted.get("start_after", "").strip()),
         hours=posted.get("hours", "").strip(),
-        version=int(version) if version.isdecimal() else None,
+        version=whole_number(version),
     )
 
 
@@ -43,8 +46,8 @@ def _start_after(text: str) -> dt.datetime | None:
         return None
     try:
         return timezone.make_aware(dt.datetime.fromisoformat(text))
-    except ValueError:
-        raise commands.OrderRefused(f"“{text}” is no date and time.") from None
+    except (ValueError, OverflowError):
+        raise commands.OrderRefused(f"“{text[:40]}” is no date and time.") from None
 
 
 @require_POST

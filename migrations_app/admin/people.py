@@ -10,6 +10,8 @@ from django.contrib.auth.models import Group, User
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from migrations_app.admin.readonly import AskedList
+
 if TYPE_CHECKING:
     _UserAdmin = UserAdmin[User]
 else:  # Django's own cannot be subscripted while it runs
@@ -20,7 +22,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class PersonAdmin(_UserAdmin, ModelAdmin):
+class PersonAdmin(AskedList, _UserAdmin, ModelAdmin):
     """An account. Only a superuser or a holder of ``auth.change_user`` comes here."""
 
     form = UserChangeForm
@@ -29,5 +31,5 @@ class PersonAdmin(_UserAdmin, ModelAdmin):
 
 
 @admin.register(Group)
-class RoleAdmin(GroupAdmin, ModelAdmin):
+class RoleAdmin(AskedList, GroupAdmin, ModelAdmin):
     """A role: requester, approver, operator, or a site's own."""

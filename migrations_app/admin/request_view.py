@@ -18,6 +18,7 @@ from migrations_app.admin import charts, live_key
 from migrations_app.admin.access import may, person
 from migrations_app.admin.live_key import LiveKey
 from migrations_app.admin.live_parts import PART_NAMES, render_parts
+from migrations_app.admin.numbers import whole_number
 from migrations_app.admin.request_context import page_context, progress_context
 from migrations_app.models import MigrationRequest
 
@@ -43,9 +44,10 @@ def find(request: HttpRequest, pk: int) -> MigrationRequest:
 
 def page(request: HttpRequest, page_admin: RequestAdmin, object_id: str) -> HttpResponse:
     """The whole page. Raises Http404 for an address that names no request."""
-    if not object_id.isdigit():
+    number = whole_number(object_id)
+    if number is None:
         raise Http404("A request is named by its number.")
-    req = find(request, int(object_id))
+    req = find(request, number)
     now = timezone.now()
     watched = live_key.watch(req.pk, now)
     if watched is None:

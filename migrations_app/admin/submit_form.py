@@ -6,11 +6,13 @@ table itself is looked at when the draft is submitted.
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 
 from migrations_app.engine import RefusedError, parse_change
+from migrations_app.hours import validate_start
 from migrations_app.models import MigrationRequest, Target
 
 HOUR_SECS = 3600
@@ -136,6 +138,12 @@ class SubmitForm(ModelForm):
         for name, field in self.fields.items():
             if name not in OPTION_FIELDS:
                 field.widget.attrs.setdefault("class", "sp-input")
+
+    def clean_start_after(self) -> dt.datetime | None:
+        moment: dt.datetime | None = self.cleaned_data["start_after"]
+        if moment is not None:
+            validate_start(moment)
+        return moment
 
     def clean_statement(self) -> str:
         """The statement without outer space and without a final semicolon."""

@@ -18,6 +18,7 @@ from migrations_app import commands
 from migrations_app.admin.access import SUBMIT, may, person
 from migrations_app.admin.editing import may_edit
 from migrations_app.admin.links import admin_url, request_url
+from migrations_app.admin.numbers import whole_number
 from migrations_app.admin.request_view import find
 from migrations_app.admin.submit_form import HOUR_SECS, OPTION_FIELDS, SubmitForm
 from migrations_app.admin.volume_words import volume_steps
@@ -56,10 +57,10 @@ def edit(request: HttpRequest, page_admin: RequestAdmin, pk: int) -> HttpRespons
 
 
 def _like(request: HttpRequest) -> dict[str, object]:
-    number = request.GET.get("like", "")
-    if not number.isdecimal():
+    number = whole_number(request.GET.get("like", ""))
+    if number is None:
         return {}
-    other = find(request, int(number))
+    other = find(request, number)
     initial = model_to_dict(other, fields=CLONED_FIELDS)
     initial["checkpoint_max_age_hours"] = initial.pop("checkpoint_max_age_secs") // HOUR_SECS
     return initial
@@ -75,8 +76,7 @@ def _take(request: HttpRequest, page_admin: RequestAdmin, req: MigrationRequest)
         if is_new:
             commands.draft(user, draft)
         else:
-            version = request.POST.get("version", "")
-            commands.edit(user, draft, int(version) if version.isdecimal() else None)
+            commands.edit(user, draft, _version(request))
     except commands.OrderRefused as error:
         form.add_error("statement" if is_new else None, str(error))
         return _show(request, page_admin, form)
@@ -90,6 +90,15 @@ def _take(request: HttpRequest, page_admin: RequestAdmin, req: MigrationRequest)
         return _show(request, page_admin, form, kept=draft)
     messages.success(request, "Submitted. Somebody else must approve it.")
     return HttpResponseRedirect(request_url(draft.pk))
+
+
+def _version(request: HttpRequest) -> int | None:
+    """The version that was edited, if the form says so. Raises OrderRefused."""
+    text = request.POST.get("version", "")
+    version = whole_number(text)
+    if text and version is None:
+        raise commands.OrderRefused("The version is a number: look at the request again.")
+    return version
 
 
 def _show(

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST
 from migrations_app import crypto
 from migrations_app.admin.access import person
 from migrations_app.admin.links import admin_url
+from migrations_app.admin.numbers import whole_number
 from migrations_app.admin.readonly import TypedAdmin
 from migrations_app.admin.target_form import TargetForm
 from migrations_app.engine import Level, TargetReport, inspect_target
@@ -102,7 +103,7 @@ class TargetAdmin(TypedAdmin[Target]):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        may_test = object_id.isdigit() and self.has_change_permission(request)
+        may_test = whole_number(object_id) is not None and self.has_change_permission(request)
         test_url = admin_url("target_test", object_id) if may_test else ""
         context = {**(extra_context or {}), "test_url": test_url}
         return super().change_view(request, object_id, form_url, context)

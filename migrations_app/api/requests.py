@@ -60,6 +60,7 @@ def make_request(request: HttpRequest, asked: NewRequest) -> Status[Any]:
     """Makes a draft; with ``submit``, submits it too. When only that is refused, the draft is kept,
     and named in the answer."""
     user = user_of(request, Scope.SUBMIT)
+    commands.require_requester(user)
     values = asked.dict(exclude={"target", "submit"})
     target = Target.objects.filter(name=asked.target).first()
     if target is None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import Annotated, Any, Self
 
 from ninja import Field, Schema
-from pydantic import AwareDatetime, ConfigDict
+from pydantic import AwareDatetime, ConfigDict, model_validator
 
 from migrations_app.engine import DEFAULT_VOLUME, MAX_VOLUME, MIN_VOLUME
 from migrations_app.models import State
@@ -21,19 +21,32 @@ class Page(Schema):
     limit: int = Field(50, ge=1, le=MOST_ROWS)
 
 
+# What rows are looked up by. Not every database may even be asked for a NUL.
+Name = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+
+
 class Filters(Page):
     """Which requests; what is left out does not matter."""
 
     state: list[State] = []
-    target: str = ""
-    table: str = ""
-    requester: str = ""
+    target: Name = ""
+    table: Name = ""
+    requester: Name = ""
 
 
 class Asked(Schema):
     """What a program sends. A field that there is not is a mistake, not something to ignore."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="after")
+    def _is_text(self) -> Self:
+        """JSON can escape half of a character (a lone surrogate), which no database stores."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
+                raise ValueError(f"{name} holds half of a character, which cannot be stored")
+        return self
 
 
 class Message(Schema):
@@ -71,7 +84,7 @@ class Options(Asked):
 class NewRequest(Options):
     """A change to ask for. acknowledgement: why unsafe parts are meant; submit: at once."""
 
-    target: str
+    target: Name
     statement: str = Field(min_length=1, max_length=1_000_000)
     title: str = Field("", max_length=200)
     reason: str = ""

@@ -102,7 +102,7 @@ def give(arguments: dict[str, Any]) -> int:
             volume=arguments.get("volume"),
             start_after=arguments.get("after"),
             hours=arguments.get("hours") or "",
-            version=arguments["seen"],
+            version=_version(kind, request, arguments["seen"]),
         ),
     )
     order = request.commands.filter(pk__gt=before, kind=kind, actor=actor).first()
@@ -129,6 +129,11 @@ def give(arguments: dict[str, Any]) -> int:
     if code != DONE and request.message:
         show.heading(out, request.message, style="")
     return code
+
+
+def _version(kind: str, request: MigrationRequest, seen: int | None) -> int | None:
+    """An approval is for a version: the one that is there now, when none was named."""
+    return request.version if seen is None and kind == "approve" else seen
 
 
 def _confirm(kind: str, request: MigrationRequest, arguments: dict[str, Any]) -> None:

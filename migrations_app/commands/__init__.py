@@ -34,6 +34,7 @@ from migrations_app.commands.writing import (
     draft,
     edit,
     read_statement,
+    require_requester,
     submit,
 )
 
@@ -59,6 +60,7 @@ __all__ = [
     "hold_cutover",
     "read_statement",
     "reject",
+    "require_requester",
     "retry",
     "schedule",
     "set_volume",
@@ -96,6 +98,8 @@ def give(kind: str, actor: User, request: MigrationRequest, arguments: Arguments
     Raises OrderRefused, with nothing changed; KeyError for an order there is not.
     """
     order = _GIVE[kind]
+    if kind == "approve" and arguments.version is None:
+        raise OrderRefused("Name the version that you read: an approval is for that one.")
     if arguments.version is not None and arguments.version != request.version:
         raise OrderRefused(changed_meanwhile(request))
     order(actor, request, arguments)

@@ -6,7 +6,9 @@ import dataclasses
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from migrations_app import lifecycle, offers
+from django.core.exceptions import ValidationError
+
+from migrations_app import hours, lifecycle, offers
 from migrations_app.lifecycle import LifecycleError
 from migrations_app.models import Command, CommandKind, CommandResult, MigrationRequest
 
@@ -45,9 +47,22 @@ def require_text(text: str, what: str = "The text", longest: int = 4000) -> str:
     """A text as it may be stored, without outer space. Raises OrderRefused."""
     if "\x00" in text:
         raise OrderRefused(f"{what} holds a NUL character, which cannot be stored.")
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        # What a terminal sends that is no UTF-8, and what JSON can escape.
+        raise OrderRefused(f"{what} holds half of a character, which cannot be stored.")
     if len(text) > longest:
         raise OrderRefused(f"{what} may have {longest:,} characters, not {len(text):,}.")
     return text.strip()
+
+
+def require_start(moment: dt.datetime | None) -> None:
+    """Raise OrderRefused for a time so far away that it cannot be meant, or not be stored."""
+    if moment is None:
+        return
+    try:
+        hours.validate_start(moment)
+    except ValidationError as error:
+        raise OrderRefused(" ".join(error.messages)) from None
 
 
 def move(

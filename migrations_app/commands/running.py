@@ -17,6 +17,7 @@ from migrations_app.commands.common import (
     OrderRefused,
     move,
     require,
+    require_start,
     settled,
     take_back,
     write,
@@ -130,6 +131,7 @@ def set_volume(actor: User, request: MigrationRequest, volume: int | None) -> Co
 def schedule(actor: User, request: MigrationRequest, said: Arguments) -> Command:
     """Say from when on, and in which hours, a request may begin and swap its tables."""
     require("schedule", request, actor)
+    require_start(said.start_after)
     try:
         hours.parse(said.hours)
     except hours.HoursError as error:

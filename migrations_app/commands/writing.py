@@ -15,6 +15,7 @@ from migrations_app.commands.common import (
     changed_meanwhile,
     move,
     require,
+    require_start,
     require_text,
 )
 from migrations_app.engine import RefusedError, parse_change
@@ -40,10 +41,15 @@ class AcknowledgementNeededError(OrderRefused):
         )
 
 
-def draft(actor: User, request: MigrationRequest) -> None:
-    """Store a new request, which is not saved yet, as a draft of the actor's."""
+def require_requester(actor: User) -> None:
+    """Raise OrderRefused for who may not write requests; to be asked before targets are named."""
     if not lifecycle.may(actor, lifecycle.SUBMIT):
         raise OrderRefused("Only requesters may write requests, and you are not one.")
+
+
+def draft(actor: User, request: MigrationRequest) -> None:
+    """Store a new request, which is not saved yet, as a draft of the actor's."""
+    require_requester(actor)
     request.requester = actor
     _require_valid(request)
     request.save()
@@ -63,6 +69,7 @@ def _require_valid(request: MigrationRequest) -> None:
     for name, longest in (("statement", _LONGEST_STATEMENT), ("reason", _LONGEST_TEXT),
                           ("acknowledgement", _LONGEST_TEXT), ("title", 200)):  # fmt: skip
         require_text(getattr(request, name), f"The {name}", longest)
+    require_start(request.start_after)
     read_statement(request)
     others = {field.name for field in request._meta.concrete_fields} - set(WRITTEN_BY_PEOPLE)
     try:

@@ -14,6 +14,7 @@ from migrations_app.engine import (
     disk,
     fence,
     preflight,
+    prepared,
     resume,
     sentinel,
     server,
@@ -240,6 +241,10 @@ class Beginning:
                     self._drop_all(session)
                     return Method.INPLACE
                 plan = self._plan(session, mappings)
+                # What was being prepared when the position was taken is prepared after this.
+                self.checkpoints.write_marker(session)
+                with self.sessions.opened("setup") as asking:
+                    prepared.wait_until_ended(asking, self.change.all_names, self.abort, self.tell)
                 preflight.check(session, self.change, facts)
                 if definitions.read(session, self.change.all_names) != before:
                     raise TransientError(

@@ -32,10 +32,6 @@ class Plan:
     start: Position
     rows_copied: int = 0
 
-    @property
-    def fresh(self) -> bool:
-        return all(table.watermarks is None for table in self.tables)
-
 
 class CopyRun:
     """The parts of one copying run, and their order. works: one for each of the plan's tables."""
@@ -51,7 +47,6 @@ class CopyRun:
             ],
             run.feed,
             use_gtid=run.uses_gtid,
-            fresh=plan.fresh,
             throttle=run.feed.too_many_keys,
         )
         self._throttle = Throttle(run.sessions, run.options, run.abort, run.tell)

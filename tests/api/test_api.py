@@ -272,6 +272,16 @@ def test_targets_are_told_without_their_secrets(target: Target, operator: User) 
     assert not {"password", "stored_password", "dsn"} & set(rows[0])
 
 
+def test_who_may_not_ask_is_not_told_which_targets_there_are(target: Target) -> None:
+    nobody = make_person("nobody")
+    answers = [
+        ask(nobody, "POST", "/requests", {"target": name, "statement": ADD})
+        for name in (target.name, "elsewhere")
+    ]
+    assert answers[0] == answers[1]
+    assert answers[0][0] == 409
+
+
 # -- pages
 
 

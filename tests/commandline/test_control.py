@@ -127,6 +127,8 @@ def test_a_change_is_submitted_edited_and_told(
          1, "Only requesters"),
         (("volume", 1, 12, "--as", "olga"), 1, "between 1 and 11"),
         (("schedule", 1, "--after", "soon", "--as", "olga"), 2, "not like"),
+        (("schedule", 1, "--after", "9999-12-31T23:59-12:00", "--as", "olga"), 1, "within 10"),
+        (("comment", 1, "--comment", "caf\udce9", "--as", "olga"), 1, "half of a character"),
         (("reject", 1, "--as", "olga"), 2, "--comment"),
     ],
 )  # fmt: skip

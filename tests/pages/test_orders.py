@@ -30,9 +30,22 @@ def state_of(req: MigrationRequest) -> str:
 def test_an_approver_approves(clients: dict[str, Client], make_request: MakeRequest) -> None:
     req = make_request(State.SUBMITTED)
     assert offered(clients["approver"], req) == ["approve", "reject", "comment"]
-    clients["approver"].post(order_url(req, "approve"), {"comment": "Fine."})
+    said = {"comment": "Fine.", "version": str(req.version)}
+    clients["approver"].post(order_url(req, "approve"), said)
     assert state_of(req) == State.APPROVED
     assert Approval.objects.get().comment == "Fine."
+
+
+def test_an_approval_names_the_version_that_was_seen(
+    clients: dict[str, Client], make_request: MakeRequest
+) -> None:
+    req = make_request(State.SUBMITTED, version=4)
+    for said in ({}, {"version": ""}, {"version": "3"}, {"version": "four"}):
+        answer = clients["approver"].post(order_url(req, "approve"), said)
+        assert {message.level_tag for message in get_messages(answer.wsgi_request)} == {"error"}
+        assert state_of(req) == State.SUBMITTED
+    clients["approver"].post(order_url(req, "approve"), {"version": "4"})
+    assert state_of(req) == State.APPROVED
 
 
 def test_nobody_approves_their_own_request(
@@ -40,7 +53,7 @@ def test_nobody_approves_their_own_request(
 ) -> None:
     req = make_request(State.SUBMITTED, requester=people["approver"])
     assert "approve" not in offered(clients["approver"], req)
-    clients["approver"].post(order_url(req, "approve"))
+    clients["approver"].post(order_url(req, "approve"), {"version": str(req.version)})
     assert state_of(req) == State.SUBMITTED
 
 

@@ -61,13 +61,11 @@ class Interpreter:
         sink: Sink,
         *,
         use_gtid: bool,
-        fresh: bool,
     ) -> None:
         self._names = [subscription.name for subscription in subscriptions]
         self._rows = RowEvents(subscriptions)
         self._sink = sink
         self._use_gtid = use_gtid
-        self._fresh = fresh
         self._gtids = GtidSet.parse(start.gtid_set)
         self._server_uuid = ""
         self._coordinates_hold = True
@@ -257,12 +255,8 @@ class Interpreter:
             return
         prepared = self._prepared.pop(_normal_xid(ended[2]), None)
         if ended[1].upper() == "COMMIT":
-            if prepared is None and self._fresh:
-                raise ChangesLostError(
-                    f"The XA transaction {ended[2]} was prepared before the migration began to "
-                    f"read the binary log and committed after it, so it is not known which rows "
-                    f"it changed. The next run starts afresh."
-                )
+            # One that was prepared before the start is not of ours: a run begins only when those
+            # are proved to have ended, and ``restart_position`` keeps them for a resumed one.
             for run in prepared.runs if prepared else ():
                 self._sink.keys_changed(*run)
         self._end(event)

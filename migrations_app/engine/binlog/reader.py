@@ -48,9 +48,6 @@ class BinlogReader:
 
     use_gtid: read by GTID set, which survives a change of the source server; else by file and
     offset, as also for a set with tags, which the dump request of this client cannot hold.
-    fresh: no earlier reader read up to ``start``. Then an XA transaction that was prepared before
-    it and is committed after it ends the reader with ChangesLostError, as its rows were never seen;
-    in a resumed run they were, and ``restart_position`` has kept those that matter.
     server_id: must be no other replica's; chosen at random if None. throttle: polled between
     events; nothing is read while it returns True.
     """
@@ -63,7 +60,6 @@ class BinlogReader:
         sink: Sink,
         *,
         use_gtid: bool,
-        fresh: bool = False,
         server_id: int | None = None,
         heartbeat_secs: float = 0.5,
         give_up_after_secs: float = 60,
@@ -78,7 +74,7 @@ class BinlogReader:
         self._heartbeat_secs = heartbeat_secs
         self._give_up_after_secs = give_up_after_secs
         self._throttle = throttle
-        self._interpreter = Interpreter(start, subscriptions, sink, use_gtid=use_gtid, fresh=fresh)
+        self._interpreter = Interpreter(start, subscriptions, sink, use_gtid=use_gtid)
         self._lock = threading.Lock()
         self._stream: DumpStream | None = None
         self._waiting: collections.deque[bytes] = collections.deque()

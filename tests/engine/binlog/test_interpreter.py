@@ -31,7 +31,7 @@ def format_description(*, checksums: bool) -> bytes:
 
 
 def interpreter(start: Position, recorder: Recorder, *, use_gtid: bool = False) -> Interpreter:
-    made = Interpreter(start, [], recorder, use_gtid=use_gtid, fresh=False)
+    made = Interpreter(start, [], recorder, use_gtid=use_gtid)
     made.stream_opened(ServerTraits("uuid"), by_gtid=use_gtid)
     return made
 
