@@ -6,20 +6,18 @@ from __future__ import annotations
 import os
 import sys
 
-# They need a MySQL server and nothing of the web application.
+# They need a MySQL server and nothing of the web application: no keys, no database of its own.
 ENGINE_COMMANDS = ("migrate", "plan", "lint", "checkpoint")
 
 
 def main() -> None:
-    command = (sys.argv[2:3] or ["--help"])[0] if sys.argv[1:2] == ["spirit"] else ""
-    if command in ENGINE_COMMANDS:
-        from migrations_app.commandline import engine
-
-        engine.main(sys.argv[2:])
-    if command in ("--help", "-h"):
-        # It lists the engine's commands too, for which no keys are needed.
-        os.environ.setdefault("SPIRIT_ENGINE_ONLY", "on")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "spirit_admin.settings")
+    if sys.argv[1:2] == ["spirit"] and (sys.argv[2:3] or ["--help"])[0] in (
+        *ENGINE_COMMANDS,
+        "--help",
+        "-h",
+    ):
+        os.environ.setdefault("SPIRIT_ENGINE_ONLY", "on")
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
+from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -13,7 +16,6 @@ from migrations_app.commandline import (
     control_orders,
     control_status,
     control_submit,
-    engine,
     lint,
     migrate,
     plan,
@@ -34,8 +36,22 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            with engine.sigterm_as_exit():
+            with _sigterm_as_exit():
                 code = options["run"](options)
         except KeyboardInterrupt:
             code = 128 + signal.SIGINT
         sys.exit(code)
+
+
+@contextlib.contextmanager
+def _sigterm_as_exit() -> Iterator[None]:
+    """By SIGTERM, too, what was made for a moment is removed. A migration has a way of its own."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
