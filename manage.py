@@ -6,17 +6,17 @@ from __future__ import annotations
 import os
 import sys
 
-# They need a MySQL server and nothing of the web application: no keys, no database of its own.
-ENGINE_COMMANDS = ("migrate", "plan", "lint", "checkpoint")
-
 
 def main() -> None:
+    from migrations_app.commandline import alone
+
+    words = sys.argv[2:] or ["--help"]
+    if sys.argv[1:2] == ["spirit"] and words[0] in alone.COMMANDS:
+        # They need a MySQL server and nothing of the web application: not even Django.
+        alone.main(words)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "spirit_admin.settings")
-    if sys.argv[1:2] == ["spirit"] and (sys.argv[2:3] or ["--help"])[0] in (
-        *ENGINE_COMMANDS,
-        "--help",
-        "-h",
-    ):
+    if sys.argv[1:2] == ["spirit"] and words[0] in ("--help", "-h"):
+        # No keys are needed to show it.
         os.environ.setdefault("SPIRIT_ENGINE_ONLY", "on")
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line

@@ -1,12 +1,6 @@
-"""How a run of the engine looks in a terminal: a bar for people, JSON lines for programs."""
+"""How a run of the engine looks to people in a terminal."""
 
 from __future__ import annotations
-
-import dataclasses
-import datetime as dt
-import json
-import sys
-from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import (
@@ -49,45 +43,6 @@ def eta_words(secs: float | None) -> str:
     if hours:
         return f"{hours} h {minutes:02} min"
     return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
-
-
-class JsonObserver:
-    """One JSON object a line on a stream: ``{"type": "event"|"phase"|"progress"|…, …}``."""
-
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stdout
-
-    def _write(self, type_: str, data: dict[str, Any]) -> None:
-        line = {"type": type_, "at": dt.datetime.now(dt.UTC).isoformat(), **data}
-        self._stream.write(json.dumps(line, default=str) + "\n")
-        self._stream.flush()
-
-    def phase_changed(self, phase: Phase) -> None:
-        self._write("phase", {"phase": phase.value})
-
-    def progressed(self, progress: Progress) -> None:
-        self._write("progress", dataclasses.asdict(progress))
-
-    def checkpoint_written(self, row: CheckpointRow) -> None:
-        self._write("checkpoint", dataclasses.asdict(row))
-
-    def happened(self, event: Event) -> None:
-        self._write("event", dataclasses.asdict(event))
-
-    def may_cut_over(self) -> bool:
-        return True
-
-    def ended(self, outcome: Outcome) -> None:
-        self._write(
-            "outcome",
-            {
-                "outcome": outcome.kind.value,
-                "message": outcome.message,
-                "method": outcome.method.value,
-                "exit_code": outcome.exit_code,
-                "data": dict(outcome.data),
-            },
-        )
 
 
 class BarObserver:

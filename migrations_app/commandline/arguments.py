@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from migrations_app.engine import DeferIndexes, Dsn, EngineError, RefusedError, TransientError
-from migrations_app.engine.lint import LintLevel, parse_levels
 
 DSN_VARIABLE = "SPIRIT_DSN"
 REFUSED, TRANSIENT = 2, 5
@@ -33,14 +32,6 @@ def add_statement(parser: Any, *, required: bool = True) -> None:
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
-
-
-def add_levels(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--level", action="append", default=[], type=_level, metavar="RULE=LEVEL",
-        help=f"another level for a rule ({', '.join(LintLevel)}); may be given more than once. "
-        "What a run would refuse in any case cannot be lowered.",
-    )  # fmt: skip
 
 
 def add_strict(parser: argparse.ArgumentParser) -> None:
@@ -75,11 +66,6 @@ def dsn_of(arguments: Mapping[str, Any]) -> Dsn:
     return Dsn.parse(arguments["dsn"])
 
 
-def levels_of(arguments: Mapping[str, Any]) -> dict[str, LintLevel]:
-    """The chosen levels. Raises RefusedError naming every mistake."""
-    return parse_levels(dict(arguments["level"]))
-
-
 def code_of(error: EngineError) -> int:
     """The exit code of an error that ended a look at the server."""
     return TRANSIENT if isinstance(error, TransientError) else REFUSED
@@ -111,10 +97,3 @@ def secs(text: str) -> float:
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError("must be above 0")
     return number
-
-
-def _level(text: str) -> tuple[str, str]:
-    name, separator, level = text.partition("=")
-    if not separator:
-        raise argparse.ArgumentTypeError(f"{text!r} is not like drop-column=warn")
-    return name.strip(), level.strip()

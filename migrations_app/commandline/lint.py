@@ -14,13 +14,12 @@ from migrations_app.commandline.arguments import (
     REFUSED,
     add_dsn,
     add_json,
-    add_levels,
     add_statement,
     code_of,
     complain,
     dsn_of,
-    levels_of,
 )
+from migrations_app.commandline.levels import add_levels, levels_of
 from migrations_app.engine import Dsn, EngineError, RefusedError, parse_change
 from migrations_app.engine.lint import Finding, LintLevel, findings_of_refusal, lint, refused
 

@@ -13,7 +13,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from migrations_app.commandline.arguments import (
     add_defer_indexes,
@@ -34,10 +34,10 @@ from migrations_app.engine import (
     Dsn,
     EngineError,
     Migration,
+    Observer,
     Options,
     Outcome,
 )
-from migrations_app.terminal import BarObserver, JsonObserver
 
 
 def add_to(commands: Any) -> None:
@@ -112,22 +112,34 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: dict[str, Any]) -> int:
-    observer = JsonObserver() if arguments["json"] else BarObserver()
     try:
         dsn = dsn_of(arguments)
         options = _options(arguments)
     except EngineError as error:
         return complain(error)
-    migration = Migration(dsn, arguments["statement"], options, observer)
-    outcome: Outcome
-    with _stop_on_signals() as stop, contextlib.ExitStack() as stack:
-        if isinstance(observer, BarObserver):
-            stack.enter_context(observer)
+    with contextlib.ExitStack() as stack:
+        observer = _observer(stack, as_json=arguments["json"])
+        stop = stack.enter_context(_stop_on_signals())
         # Events and the outcome say what happened; the log would say it twice.
         logging.getLogger("migrations_app.engine").setLevel(logging.ERROR)
-        outcome = migration.run(stop)
+        outcome = Migration(dsn, arguments["statement"], options, observer).run(stop)
     observer.ended(outcome)
     return outcome.exit_code
+
+
+class _Ending(Observer, Protocol):
+    def ended(self, outcome: Outcome) -> None: ...
+
+
+def _observer(stack: contextlib.ExitStack, *, as_json: bool) -> _Ending:
+    """Only what is asked for is loaded: programs wait for no progress bar."""
+    if as_json:
+        from migrations_app.jsonlines import JsonObserver  # noqa: PLC0415
+
+        return JsonObserver()
+    from migrations_app.terminal import BarObserver  # noqa: PLC0415
+
+    return stack.enter_context(BarObserver())
 
 
 def _options(arguments: dict[str, Any]) -> Options:

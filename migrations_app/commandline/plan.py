@@ -14,15 +14,14 @@ from migrations_app.commandline.arguments import (
     add_defer_indexes,
     add_dsn,
     add_json,
-    add_levels,
     add_max_age,
     add_statement,
     add_strict,
     code_of,
     complain,
     dsn_of,
-    levels_of,
 )
+from migrations_app.commandline.levels import add_levels, levels_of
 from migrations_app.engine import (
     DeferIndexes,
     EngineError,

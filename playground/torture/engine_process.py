@@ -17,7 +17,7 @@ import threading
 from types import FrameType
 
 from migrations_app.engine import DeferIndexes, Dsn, Migration, Options
-from migrations_app.terminal import JsonObserver
+from migrations_app.jsonlines import JsonObserver
 
 
 def main() -> int:

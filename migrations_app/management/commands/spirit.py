@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import sys
-from collections.abc import Iterator
-from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -19,6 +15,7 @@ from migrations_app.commandline import (
     lint,
     migrate,
     plan,
+    running,
 )
 
 
@@ -35,23 +32,4 @@ class Command(BaseCommand):
             module.add_to(commands)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            with _sigterm_as_exit():
-                code = options["run"](options)
-        except KeyboardInterrupt:
-            code = 128 + signal.SIGINT
-        sys.exit(code)
-
-
-@contextlib.contextmanager
-def _sigterm_as_exit() -> Iterator[None]:
-    """By SIGTERM, too, what was made for a moment is removed. A migration has a way of its own."""
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        sys.exit(running.exit_code_of(options))
