@@ -177,6 +177,8 @@ EVENT_LABELS: dict[str, str] = {
     "difference_repaired": "Difference repaired",
     "indexes_deferred": "Indexes deferred",
     "indexes_restored": "Indexes built",
+    "histograms_built": "Histograms built",
+    "histograms_lost": "Histograms lost",
     "stream_reconnected": "Stream reconnected",
     "volume_changed": "Volume changed",
     "waiting_for_cutover": "Waiting for cut-over",

@@ -177,6 +177,7 @@ class CopyRun:
     def _swap_when_allowed(self, cut_over: CutOver) -> Swap:
         while True:
             self._wait_for_order()
+            self._each(TableRun.renew_histograms)
             try:
                 return self._swap(cut_over)
             except CutOverHeldError as held:

@@ -12,11 +12,10 @@ import re
 from collections.abc import Sequence
 
 from sqlglot import Token, TokenType
-from sqlglot.dialects.mysql import MySQL
-from sqlglot.errors import TokenError
 
 from migrations_app.engine.errors import RefusedError
 from migrations_app.engine.names import TableNames
+from migrations_app.engine.tokens import USAGE, source, tokenize
 
 _NOT_COLUMNS = {
     "INDEX", "KEY", "CONSTRAINT", "PRIMARY", "UNIQUE", "FULLTEXT", "SPATIAL", "FOREIGN", "CHECK",
@@ -30,7 +29,6 @@ _RENAMED = re.compile(
     re.IGNORECASE,
 )
 _DROPPED = re.compile(rf"DROP\b\s*(?P<column>COLUMN\b\s*)?(?P<old>{_NAME})", re.IGNORECASE)
-_USAGE = "Write ALTER TABLE (or CREATE INDEX, DROP INDEX)."
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -128,7 +126,7 @@ class _Reader:
     def next(self) -> Token:
         token = self.peek()
         if token is None:
-            raise RefusedError(f"The statement ends too early. {_USAGE}")
+            raise RefusedError(f"The statement ends too early. {USAGE}")
         self.at += 1
         return token
 
@@ -143,7 +141,7 @@ class _Reader:
     def identifier(self) -> str:
         token = self.next()
         if token.token_type in (TokenType.STRING, TokenType.NUMBER, TokenType.SEMICOLON):
-            raise RefusedError(f"A name was expected at {token.text!r}. {_USAGE}")
+            raise RefusedError(f"A name was expected at {token.text!r}. {USAGE}")
         return token.text
 
     def table_name(self, default_schema: str) -> TableNames:
@@ -163,32 +161,6 @@ def _word(token: Token) -> str:
     return token.text.upper().partition(" ")[0]
 
 
-def _source(sql: str, tokens: Sequence[Token]) -> str:
-    """The tokens' own text, with one space wherever something stood between two of them."""
-    parts: list[str] = []
-    end = None
-    for token in tokens:
-        if end is not None and token.start > end + 1:
-            parts.append(" ")
-        parts.append(sql[token.start : token.end + 1])
-        end = token.end
-    return "".join(parts)
-
-
-def _tokenize(sql: str) -> list[Token]:
-    try:
-        tokens = MySQL.Tokenizer().tokenize(sql)
-    except (TokenError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise RefusedError(f"The statement could not be read: {reason}. {_USAGE}") from None
-    if any(comment.startswith(("!", "+")) for token in tokens for comment in token.comments):
-        raise RefusedError(
-            "Comments that the server executes (/*! … */ or /*+ … */) are not allowed: "
-            "write what they hold as plain SQL, or leave it out."
-        )
-    return tokens
-
-
 def parse_change(sql: str, default_schema: str) -> Change:
     """Parse one statement, or several with semicolons between them, on tables of
     ``default_schema`` (or of the schema they name).
@@ -196,14 +168,14 @@ def parse_change(sql: str, default_schema: str) -> Change:
     Raises RefusedError, in words for the person who wrote it.
     """
     groups: list[list[Token]] = [[]]
-    for token in _tokenize(sql):
+    for token in tokenize(sql):
         if token.token_type is TokenType.SEMICOLON:
             groups.append([])
         else:
             groups[-1].append(token)
     groups = [group for group in groups if group]
     if not groups:
-        raise RefusedError(f"The statement is empty. {_USAGE}")
+        raise RefusedError(f"The statement is empty. {USAGE}")
     if len(groups) == 1:
         statements: tuple[Statement, ...] = (_parse(sql, groups[0], default_schema, sql.strip()),)
     else:
@@ -252,12 +224,12 @@ def _parse(sql: str, tokens: Sequence[Token], default_schema: str, written: str)
     reader = _Reader(sql, tokens)
     if reader.accept("ALTER", "TABLE"):
         names = reader.table_name(default_schema)
-        clauses = _source(sql, tokens[reader.at :])
+        clauses = source(sql, tokens[reader.at :])
     else:
         names, clauses = _as_alter(reader, default_schema)
     if not clauses:
-        raise RefusedError(f"The ALTER TABLE of {names.table!r} changes nothing. {_USAGE}")
-    return _statement(written, _source(sql, tokens), names, clauses)
+        raise RefusedError(f"The ALTER TABLE of {names.table!r} changes nothing. {USAGE}")
+    return _statement(written, source(sql, tokens), names, clauses)
 
 
 def _as_alter(reader: _Reader, default_schema: str) -> tuple[TableNames, str]:
@@ -265,34 +237,34 @@ def _as_alter(reader: _Reader, default_schema: str) -> tuple[TableNames, str]:
     if reader.accept("DROP", "INDEX"):
         index = reader.next()
         if not reader.accept("ON"):
-            raise RefusedError(f"DROP INDEX must say ON which table. {_USAGE}")
+            raise RefusedError(f"DROP INDEX must say ON which table. {USAGE}")
         table_names = reader.table_name(default_schema)
-        rest = _source(reader.sql, reader.tokens[reader.at :])
-        return table_names, f"DROP INDEX {_source(reader.sql, [index])}{', ' if rest else ''}{rest}"
+        rest = source(reader.sql, reader.tokens[reader.at :])
+        return table_names, f"DROP INDEX {source(reader.sql, [index])}{', ' if rest else ''}{rest}"
     if reader.accept("CREATE"):
         kind = next((k for k in ("UNIQUE", "FULLTEXT", "SPATIAL") if reader.accept(k)), "")
         if reader.accept("INDEX"):
             named_from = reader.at
             while (token := reader.peek()) is not None and _word(token) != "ON":
                 reader.next()
-            name = _source(reader.sql, reader.tokens[named_from : reader.at])
+            name = source(reader.sql, reader.tokens[named_from : reader.at])
             if not reader.accept("ON"):
-                raise RefusedError(f"CREATE INDEX must say ON which table. {_USAGE}")
+                raise RefusedError(f"CREATE INDEX must say ON which table. {USAGE}")
             table_names = reader.table_name(default_schema)
-            rest = _source(reader.sql, reader.tokens[reader.at :])
+            rest = source(reader.sql, reader.tokens[reader.at :])
             return table_names, f"ADD {kind + ' ' if kind else ''}INDEX {name} {rest}"
-    first = _source(reader.sql, reader.tokens[:2])
-    raise RefusedError(f"This is not a statement for here: it begins with {first!r}. {_USAGE}")
+    first = source(reader.sql, reader.tokens[:2])
+    raise RefusedError(f"This is not a statement for here: it begins with {first!r}. {USAGE}")
 
 
 def _statement(sql: str, normalized: str, names: TableNames, clauses_sql: str) -> Statement:
     _refuse_long_names(names)
     # Read in their place: at the beginning of a text, some words would stand for commands.
     alter = f"ALTER TABLE t {clauses_sql}"
-    groups = _split_at_commas(_tokenize(alter)[3:])
+    groups = _split_at_commas(tokenize(alter)[3:])
     clauses = tuple(
         Clause(
-            _source(alter, group),
+            source(alter, group),
             tuple(_word(token) for token in group[:6]),
             frozenset(map(_word, group)),
         )

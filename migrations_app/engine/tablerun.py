@@ -13,6 +13,7 @@ from migrations_app.engine.checkpoint import TableState
 from migrations_app.engine.checksum import Checksum, Watermarks
 from migrations_app.engine.chunker import FIRST_CHUNK_ROWS, Chunker, ChunkSizer
 from migrations_app.engine.copier import Copier
+from migrations_app.engine.histograms import Histograms
 from migrations_app.engine.keys import Key
 from migrations_app.engine.mapping import Mapping
 from migrations_app.engine.observer import Event
@@ -57,6 +58,7 @@ class TableRun:
         self.copier = Copier(work, self.chunker, self.writer, throttle, rows)
         self.applier = Applier(work, self.writer, self.copier.pause, self.copier.resume)
         self.checksum = self._make_checksum(catch_up_reader)
+        self._histograms = Histograms(work.names, work.mapping)
 
     def _make_chunker(self) -> Chunker:
         work, watermarks = self.work, self._watermarks
@@ -151,6 +153,17 @@ class TableRun:
             except MySQLdb.Error:
                 self.work.abort.check()
                 raise
+        self.renew_histograms()
+
+    def renew_histograms(self) -> None:
+        """Those of the source that the shadow table has not; asked again before a swap, which may
+        have waited for days."""
+        with self.work.sessions.opened("analyze") as session:
+            events = self._histograms.renew(session)
+        # One that was interrupted is none that failed.
+        self.work.abort.check()
+        for event in events:
+            self.work.tell(event)
 
     def verify(self) -> None:
         self.checksum.start()

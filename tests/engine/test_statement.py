@@ -35,6 +35,27 @@ def test_comments_are_left_out_and_do_not_make_another_statement() -> None:
     assert commented.alter_clauses == plain.alter_clauses
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "ALTER TABLE t ADD x INT {# why #}",
+        "ALTER TABLE t ADD x INT, {# why\n, DROP y #} ADD z INT",
+        "{# why #} ALTER TABLE t ADD x INT",
+        "ALTER TABLE t ADD x INT; {# why #}",
+        "ALTER TABLE t ADD x INT /* why",
+    ],
+)
+def test_what_is_a_comment_elsewhere_is_refused(sql: str) -> None:
+    with pytest.raises(RefusedError):
+        parse_change(sql, "d")
+
+
+def test_braces_within_names_texts_and_comments_are_left_alone() -> None:
+    clauses = "ADD `a{#b#}` INT COMMENT '{# why #}', ADD c INT DEFAULT 5--1, ADD d INT"
+    parsed = parse_change(f"/* {{# x #}} */ ALTER TABLE t # {{# y\n {clauses} -- {{#", "d")
+    assert parsed.first.alter_clauses == clauses
+
+
 def test_renamed_and_dropped_columns_are_noted() -> None:
     statement = parse_statement(
         "ALTER TABLE t CHANGE COLUMN `A b` c INT, CHANGE d e INT, RENAME COLUMN f TO g, "
