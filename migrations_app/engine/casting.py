@@ -14,6 +14,7 @@ _INTEGERS = {"tinyint", "smallint", "mediumint", "int", "bigint"}
 _TEXTS = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext"}
 _BYTES = {"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"}
 _CHOICES = {"enum", "set"}
+_NUMBERS_AND_TIMES = _INTEGERS | {"decimal", "datetime", "timestamp", "time", "date", "year"}
 _MEMBER = re.compile(r"'((?:[^']|'')*)'")
 
 
@@ -117,43 +118,63 @@ def _in_order_of_members(target: Column, value: str) -> str:
 
 
 def comparable_text(column: Column, value: str) -> str:
-    """A value of a column as bytes that are equal exactly when the stored values are."""
+    """A value of a column as a text, or a number, that is equal exactly when the stored values
+    are; without a comma."""
     kind = column.data_type
-    if kind in _TEXTS or kind in _CHOICES:
-        # Trailing spaces, case and accents count: two texts are the same only byte for byte.
-        return f"CAST(CONVERT({value} USING utf8mb4) AS BINARY)"
-    if kind == "json":
-        return f"CAST(CAST({value} AS CHAR CHARACTER SET utf8mb4) AS BINARY)"
+    if kind in _NUMBERS_AND_TIMES:
+        return value
     if kind == "bit":
-        return f"CAST({value} + 0 AS CHAR CHARACTER SET binary)"
+        return f"({value} + 0)"
     if kind in ("float", "double"):
         # A FLOAT's own text has six digits; as a DOUBLE it shows all it holds.
-        return f"CAST(CAST({value} AS DOUBLE) AS CHAR CHARACTER SET binary)"
-    if kind == "vector":
-        return f"CAST(HEX({value}) AS CHAR CHARACTER SET binary)"
-    return value
+        return f"CAST({value} AS DOUBLE)"
+    if kind in _CHOICES:
+        value = f"CONVERT({value} USING utf8mb4)"
+    elif kind == "json":
+        value = f"CAST({value} AS CHAR CHARACTER SET utf8mb4)"
+    elif kind == "vector":
+        value = f"HEX({value})"
+    # Of the bytes, whatever the collation: trailing spaces, case and accents count. By column,
+    # since a whole row may be longer than max_allowed_packet, of which the server makes NULL.
+    return f"CRC32({value})"
 
 
 def row_fingerprint(values: list[str]) -> str:
     """A number of a row, given its values' expressions (see ``comparable_text``).
 
-    CRC32 is linear: swapping two values between rows of the same length leaves the XOR of all
-    rows' CRCs as it was. Taking the CRC of the CRCs' decimal digits breaks that.
+    CRC32 is linear: where two rows have swapped a value of one length, the XOR of both rows' CRCs
+    is as it was, whatever the value was replaced by before. The CRC of the row's CRC, in decimal
+    digits, is not.
     """
-    texts = [f"COALESCE({value}, '')" for value in values]
-    nulls = ", ".join(f"ISNULL({value})" for value in values)
-    # Text by text, since a whole row may be longer than max_allowed_packet, of which the server
-    # makes NULL: equal to any other.
-    crcs = ", ".join(f"CRC32({text})" for text in texts)
-    return f"CRC32(CONCAT_WS(',', {crcs}, CONCAT({nulls})))"
+    return f"CRC32(CRC32(CONCAT_WS(',', {', '.join(values)})))"
 
 
 def source_values(pairs: tuple[ColumnPair, ...], qualifier: str = "") -> list[str]:
+    found = []
+    for pair in pairs:
+        value = qualifier + quote(pair.source.name)
+        # Of all texts only these keep the zeros.
+        if not pair.target.data_type.endswith(("text", "blob")):
+            value = _unpadded(pair.source, value)
+        found.append(_never_null(pair, as_new(pair, value)))
+    return found
+
+
+def shadow_values(pairs: tuple[ColumnPair, ...], qualifier: str = "") -> list[str]:
     return [
-        comparable_text(pair.target, as_new(pair, qualifier + quote(pair.source.name)))
+        _never_null(pair, _unpadded(pair.target, qualifier + quote(pair.target.name)))
         for pair in pairs
     ]
 
 
-def shadow_values(pairs: tuple[ColumnPair, ...], qualifier: str = "") -> list[str]:
-    return [comparable_text(pair.target, qualifier + quote(pair.target.name)) for pair in pairs]
+def _unpadded(column: Column, value: str) -> str:
+    """ZEROFILL is how a number is shown, not what it is."""
+    return f"({value} + 0)" if "zerofill" in column.column_type else value
+
+
+def _never_null(pair: ColumnPair, value: str) -> str:
+    """CONCAT_WS leaves NULLs out, so that two NULLs in different columns would look the same."""
+    text = comparable_text(pair.target, value)
+    if pair.source.nullable or pair.target.nullable or not same_representation(pair):
+        return f"COALESCE({text}, 'N')"
+    return text

@@ -18,15 +18,17 @@ BINARY, VARBINARY                     bytes; BINARY padded with zero bytes to it
 
 SQL made here is for sessions whose time_zone is '+00:00'. An ENUM or SET literal is a number:
 it means the same in another table only while the list of members begins alike. The server looks
-such columns up by an index for equality only, not for a range.
+such columns up by an index for equality only, not for a range, so a range is written as the list of
+its values.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import decimal
+import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 KeyValue = int | str | bytes | decimal.Decimal
@@ -34,6 +36,8 @@ Key = tuple[KeyValue, ...]
 
 INTEGER_TYPES = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint"})
 _NUMBERED_TYPES = frozenset({"year", "bit", "enum", "set"})
+_MOST_VALUES_LISTED = 1_024
+_MEMBER = re.compile(r"'(?:[^']|'')*'")
 _DATE_TYPES = frozenset({"date", "datetime", "timestamp"})
 _TEXT_TYPES = frozenset({"char", "varchar"})
 _BINARY_TYPES = frozenset({"binary", "varbinary"})
@@ -44,6 +48,11 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d(?: \d\d:\d\d:\d\d(?:\.\d{1,6})?)?")
 _BYTE_ORDERED_COLLATION = "utf8mb4_0900_bin"
 _OLD_UTF8 = frozenset({"utf8", "utf8mb3"})
 _MICROSECONDS = 1_000_000
+
+
+_COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
 
 
 class _Form(Protocol):
@@ -121,6 +130,25 @@ class KeyColumn:
     def literal(self, value: KeyValue) -> str:
         """SQL that compares as the column itself does, so that the key's index is used."""
         return self._form.literal(self, value)
+
+    def compared(self, quoted_column: str, sign: str, value: KeyValue) -> str:
+        """``column < value`` and the like, written so that the key's index is used."""
+        values = self._all_values
+        if not values:
+            return f"{quoted_column} {sign} {self.literal(value)}"
+        meets = _COMPARISONS[sign]
+        chosen = [str(one) for one in values if meets(one, value)]
+        return f"{quoted_column} IN ({', '.join(chosen)})" if chosen else "FALSE"
+
+    @property
+    def _all_values(self) -> range:
+        """Every value that an ENUM or SET can have; empty for other types, and for too many."""
+        members = len(_MEMBER.findall(self.column_type))
+        if self.data_type == "enum" and members < _MOST_VALUES_LISTED:
+            return range(members + 1)
+        if self.data_type == "set" and 2**members <= _MOST_VALUES_LISTED:
+            return range(2**members)
+        return range(0)
 
     def to_text(self, value: KeyValue) -> str:
         """For the checkpoint's watermark; strings of bytes become hex."""

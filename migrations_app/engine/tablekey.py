@@ -88,14 +88,19 @@ class TableKey:
         return " AND ".join(parts) or "TRUE"
 
     def _beyond(self, key: Key, strictly: str, at_last: str, qualifier: str) -> str:
-        literals = self._literals(key)
-        names = [qualifier + quote(name) for name in self.names]
-        condition = f"{names[-1]} {at_last} {literals[-1]}"
-        for name, value in zip(reversed(names[:-1]), reversed(literals[:-1]), strict=True):
-            condition = f"({name} {strictly} {value} OR ({name} = {value} AND {condition}))"
-        if len(names) > 1:
+        parts = [
+            (column, qualifier + quote(column.name), value)
+            for column, value in zip(self.columns, key, strict=True)
+        ]
+        column, name, value = parts[-1]
+        condition = column.compared(name, at_last, value)
+        for column, name, value in reversed(parts[:-1]):
+            beyond = column.compared(name, strictly, value)
+            condition = f"({beyond} OR ({name} = {column.literal(value)} AND {condition}))"
+        if len(parts) > 1:
             # Redundant, but it is what the range optimizer gets hold of.
-            condition = f"{names[0]} {strictly}= {literals[0]} AND {condition}"
+            column, name, value = parts[0]
+            condition = f"{column.compared(name, f'{strictly}=', value)} AND {condition}"
         return condition
 
     def in_list(self, keys: Iterable[Key], qualifier: str = "") -> str:

@@ -16,6 +16,7 @@ SOURCES = {
     "TINYINT": ["-5", "0", "127"],
     "BIGINT UNSIGNED": ["0", "18446744073709551615"],
     "INT": ["-7", "2020", "1"],
+    "INT(6) ZEROFILL": ["7", "2020"],
     "DECIMAL(12,4)": ["-1.25", "0.0001", "2020"],
     # Not below 1e-15, where the server writes more digits into a VARCHAR than it shows.
     "FLOAT": ["0.1", "16777217", "-2.5", "2020"],
@@ -96,5 +97,66 @@ def test_a_converted_value_is_the_one_that_is_compared(schema: Schema, source: s
             assert not differing, (source, target, differing)
             compared.append(target)
         assert len(compared) >= 5, compared
+    finally:
+        session.close()
+
+
+def sums_of(session: Session, schema: Schema, table: str) -> int:
+    """The XOR of a table's rows' fingerprints, all but the key compared as they are."""
+    loaded = load_table(session, schema.name, table)
+    assert loaded is not None
+    pairs = tuple(ColumnPair(column, column) for column in loaded.columns)
+    fingerprint = casting.row_fingerprint(casting.source_values(pairs))
+    found: int = session.query_one(f"SELECT BIT_XOR({fingerprint}) FROM {table}")[0]
+    return found
+
+
+@pytest.mark.parametrize(
+    "column, values",
+    [
+        ("INT NOT NULL", ["5", "7"]),
+        ("INT", ["5", "NULL"]),
+        ("DATETIME(3) NOT NULL", ["'2020-01-01'", "'2021-01-01'"]),
+        ("VARCHAR(20) NOT NULL", ["'ab'", "'cd'"]),
+        ("TEXT", ["'ab'", "'AB'"]),
+        ("VARCHAR(20)", ["'ab'", "'ab '"]),
+        ("JSON", ["'1'", "'2'"]),
+        ("DOUBLE", ["0.5", "0.25"]),
+        ("ENUM('a','b')", ["'a'", "'b'"]),
+    ],
+)
+def test_rows_that_have_swapped_their_values_are_noticed(
+    schema: Schema, column: str, values: list[str]
+) -> None:
+    """Of a linear sum they are not: of many pairs of rows every one is tried."""
+    session = Session(schema.dsn, "test", "")
+    one, other = values
+    try:
+        session.query(f"CREATE TABLE t (id INT PRIMARY KEY, v {column}, w CHAR(8) NOT NULL)")
+        for row in range(100, 160, 2):
+            sums = []
+            for first, second in ((one, other), (other, one)):
+                session.query("DELETE FROM t")
+                rows = f"({row}, {first}, {row}), ({row + 1}, {second}, {row + 1})"
+                session.query(f"INSERT INTO t VALUES {rows}")
+                sums.append(sums_of(session, schema, "t"))
+            assert sums[0] != sums[1], row
+    finally:
+        session.close()
+
+
+def test_nulls_and_texts_do_not_pass_for_each_other(schema: Schema) -> None:
+    session = Session(schema.dsn, "test", "")
+    try:
+        session.query("CREATE TABLE t (a VARCHAR(9), b VARCHAR(9), c INT, d INT)")
+        rows = ["NULL, 'x', 1, NULL", "'x', NULL, 1, NULL", "'x', NULL, NULL, 1",
+                "'N', 'x', 1, NULL", "'', 'x', 1, NULL", "'x', '', NULL, 1",
+                "'x,', '', NULL, 1"]  # fmt: skip
+        sums = set()
+        for row in rows:
+            session.query("DELETE FROM t")
+            session.query(f"INSERT INTO t VALUES ({row})")
+            sums.add(sums_of(session, schema, "t"))
+        assert len(sums) == len(rows)
     finally:
         session.close()
