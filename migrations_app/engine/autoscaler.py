@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import enum
 
-MIN_INTERVAL_SECS = 5.0
 # One more thread is worth its load on the server when at least so much more is copied.
 _WORTH_KEEPING = 1.1
 # Fewer threads are kept when the application's statements take so much less time.

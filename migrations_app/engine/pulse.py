@@ -7,14 +7,15 @@ from collections.abc import Callable
 
 import MySQLdb
 
-from migrations_app.engine.autoscaler import MIN_INTERVAL_SECS, Autoscaler, Reading
+from migrations_app.engine.autoscaler import Autoscaler, Reading
 from migrations_app.engine.copier import Copier
 from migrations_app.engine.errors import EngineError, ServerLostError
 from migrations_app.engine.observer import Event
 from migrations_app.engine.session import Session, server_text
 from migrations_app.engine.work import Work
 
-_SAMPLE_EVERY_SECS = 1.0
+SAMPLE_EVERY_SECS = 1.0
+MIN_INTERVAL_SECS = 5.0
 _CHUNKS_AN_INTERVAL = 4
 # An average of fewer statements says nothing.
 _MIN_STATEMENTS = 20
@@ -45,7 +46,7 @@ class Pulse:
         self._session: Session | None = None
         self._scaler: Autoscaler | None = None
         self._is_blind = work.max_threads <= 1 or bool(work.options.threads)
-        self._next_sample = time.monotonic() + _SAMPLE_EVERY_SECS
+        self._next_sample = time.monotonic() + SAMPLE_EVERY_SECS
         self._begin_interval(0, 0)
 
     def _begin_interval(self, statements: int, picosecs: int) -> None:
@@ -60,7 +61,7 @@ class Pulse:
         now = time.monotonic()
         if self._is_blind or now < self._next_sample:
             return
-        self._next_sample = now + _SAMPLE_EVERY_SECS
+        self._next_sample = now + SAMPLE_EVERY_SECS
         try:
             self._sample(now)
         except ServerLostError:

@@ -106,7 +106,7 @@ def test_the_bounds_of_a_volume_hold_its_own_number(volume: int) -> None:
 @pytest.fixture
 def quick_decisions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pulse, "MIN_INTERVAL_SECS", 0.3)
-    monkeypatch.setattr(pulse, "_SAMPLE_EVERY_SECS", 0.05)
+    monkeypatch.setattr(pulse, "SAMPLE_EVERY_SECS", 0.05)
 
 
 def changes_in(events: list[Event]) -> list[tuple[int, int]]:
