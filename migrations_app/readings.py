@@ -10,8 +10,8 @@ from migrations_app import admission, commands
 from migrations_app.models import Command, MigrationRequest
 
 _OPTIONS = (
-    "volume", "strict", "defer_cutover", "skip_drop", "defer_indexes", "checkpoint_max_age_secs",
-    "start_after", "hours",
+    "volume", "strict", "defer_cutover", "skip_drop", "autoscale", "defer_indexes",
+    "checkpoint_max_age_secs", "start_after", "hours",
 )  # fmt: skip
 _LINE = (
     "id", "version", "title", "state", "phase", "fraction", "rows_copied", "rows_total",

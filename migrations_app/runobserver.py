@@ -128,6 +128,8 @@ class RunObserver:
             self._assert_lease()
             if event.kind in ("started", "resumed"):
                 self._note_begin(event)
+            elif event.kind == "threads_changed":
+                Run.objects.filter(pk=self._run.pk).update(threads=event.data["threads"])
             lifecycle.record(
                 self._request,
                 event.kind,

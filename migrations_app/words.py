@@ -181,6 +181,8 @@ EVENT_LABELS: dict[str, str] = {
     "histograms_lost": "Histograms lost",
     "stream_reconnected": "Stream reconnected",
     "volume_changed": "Volume changed",
+    "threads_changed": "Threads changed",
+    "threads_fixed": "Threads not adapted",
     "waiting_for_cutover": "Waiting for cut-over",
     "notice_failed": "Notice not delivered",
 }

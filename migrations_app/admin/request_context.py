@@ -128,6 +128,10 @@ def option_lines(req: MigrationRequest) -> list[OptionLine]:
         OptionLine(
             "The old table", "is kept" if req.skip_drop else "is dropped after the cut-over"
         ),
+        OptionLine(
+            "The number of threads",
+            "follows what the server says" if req.autoscale else "is the volume's",
+        ),
         OptionLine("Secondary indexes", INDEX_WORDS.get(req.defer_indexes, req.defer_indexes)),
         OptionLine("A checkpoint is too old after", words.duration(req.checkpoint_max_age_secs)),
     ]

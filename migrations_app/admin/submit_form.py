@@ -16,7 +16,7 @@ from migrations_app.hours import validate_start
 from migrations_app.models import MigrationRequest, Target
 
 HOUR_SECS = 3600
-OPTION_FIELDS = ("strict", "defer_cutover", "skip_drop")
+OPTION_FIELDS = ("strict", "defer_cutover", "skip_drop", "autoscale")
 INDEX_CHOICES = (
     ("auto", "After the copy, where that pays"),
     ("on", "After the copy, always"),
@@ -62,6 +62,7 @@ class SubmitForm(ModelForm):
             "strict",
             "defer_cutover",
             "skip_drop",
+            "autoscale",
             "defer_indexes",
         )
         labels = {
@@ -73,6 +74,7 @@ class SubmitForm(ModelForm):
             "strict": "Never begin again by itself (strict)",
             "defer_cutover": "Wait for an order before the cut-over",
             "skip_drop": "Keep the old table",
+            "autoscale": "Adapt the number of threads to the server",
         }
         help_texts = {
             "target": "The MySQL server and schema that hold the table.",
@@ -89,6 +91,8 @@ class SubmitForm(ModelForm):
             " copying every row again.",
             "defer_cutover": "The copy is kept up to date until an operator orders the swap, for"
             " example in a quiet hour.",
+            "autoscale": "More threads copy while that is faster and the application does not feel"
+            " it, fewer while it does; within the bounds of the volume.",
             "skip_drop": "It stays beside the new one, under another name, until someone drops it.",
         }
         error_messages = {

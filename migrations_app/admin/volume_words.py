@@ -23,6 +23,8 @@ def volume_meaning(volume: int) -> str:
         threads = "As many copier threads as the server has cores (8 to 32)"
     else:
         threads = f"{setting.threads} copier thread{'' if setting.threads == 1 else 's'}"
+        if setting.max_threads > setting.threads:
+            threads += f" (at most {setting.max_threads} where the run adapts them)"
     kinds = {MIN_VOLUME: "The gentlest: ", DEFAULT_VOLUME: "The default: ", MAX_VOLUME: "All out: "}
     kind = kinds.get(volume, "")
     text = (

@@ -62,6 +62,7 @@ class OptionsOut(Schema):
     strict: bool
     defer_cutover: bool
     skip_drop: bool
+    autoscale: bool
     defer_indexes: str
     checkpoint_max_age_secs: int
     start_after: dt.datetime | None
@@ -75,6 +76,7 @@ class Options(Asked):
     strict: bool = False
     defer_cutover: bool = False
     skip_drop: bool = False
+    autoscale: bool = True
     defer_indexes: str = Field("auto", pattern="^(auto|on|off)$")
     checkpoint_max_age_secs: int = Field(7 * 24 * 3600, ge=60)
     start_after: AwareDatetime | None = None
@@ -105,6 +107,7 @@ class Changes(Asked):
     strict: bool | None = None
     defer_cutover: bool | None = None
     skip_drop: bool | None = None
+    autoscale: bool | None = None
     defer_indexes: str | None = Field(None, pattern="^(auto|on|off)$")
     checkpoint_max_age_secs: int | None = Field(None, ge=60)
     start_after: AwareDatetime | None = None

@@ -32,6 +32,7 @@ _FIELDS = {
     "strict": "strict",
     "defer_cutover": "defer_cutover",
     "skip_drop": "skip_drop",
+    "autoscale": "autoscale",
     "defer_indexes": "defer_indexes",
     "hours": "hours",
 }
@@ -74,6 +75,7 @@ def _add_fields(parser: argparse.ArgumentParser) -> None:
         ("strict", "never begin again by itself"),
         ("defer-cutover", "wait for an order before the cut-over"),
         ("skip-drop", "keep the old table"),
+        ("autoscale", "adapt the threads to the server"),
     ):
         parser.add_argument(
             f"--{name}", action=argparse.BooleanOptionalAction, default=None, help=text

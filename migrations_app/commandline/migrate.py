@@ -61,7 +61,14 @@ def add_to(commands: Any) -> None:
         metavar=f"{MIN_VOLUME}..{MAX_VOLUME}",
         help="how hard to work: threads, chunk time and lock wait (default: %(default)s)",
     )
-    parser.add_argument("--threads", type=positive, help="copier threads, instead of the volume's")
+    parser.add_argument(
+        "--threads", type=positive, help="copier threads, instead of the volume's; stays so"
+    )
+    parser.add_argument(
+        "--autoscale", action=argparse.BooleanOptionalAction, default=True,
+        help="let the number of threads follow what the server says, within the volume's bounds "
+        "(default: yes)",
+    )  # fmt: skip
     parser.add_argument(
         "--target-chunk-time", type=secs, metavar="SECONDS", help="how long one chunk should take"
     )
@@ -158,6 +165,7 @@ def _options(arguments: dict[str, Any]) -> Options:
         replica_max_lag_secs=arguments["replica_max_lag"],
         max_load=tuple(arguments["max_load"]),
         defer_indexes=DeferIndexes(arguments["defer_indexes"]),
+        autoscale=arguments["autoscale"],
         skip_drop=arguments["skip_drop"],
     )
 

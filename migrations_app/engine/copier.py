@@ -45,7 +45,9 @@ class Copier:
         self._crew = Crew(work.abort, "spirit-copier", work.threads, self._run)
         self._count_lock = threading.Lock()
         self._between_chunks = _Gate()
+        self._at_work = self.threads = work.threads
         self.rows_copied = rows
+        self.chunks_copied = 0
         mapping, names = work.mapping, work.names
         self._insert = (
             f"INSERT IGNORE INTO {names.shadow_sql} ({mapping.shadow_columns}) "
@@ -64,6 +66,23 @@ class Copier:
         """Wait for every thread; they end when the chunks are out or the abort signal is up."""
         self._crew.join()
 
+    def resize(self, threads: int) -> None:
+        """Have so many threads copy from now on: more begin at once, and who is too many ends after
+        its chunk. By the thread that joins them."""
+        with self._count_lock:
+            missing = max(0, threads - self._at_work)
+            self.threads = threads
+            self._at_work += missing
+        for _ in range(missing):
+            self._crew.add()
+
+    def _is_too_many(self) -> bool:
+        with self._count_lock:
+            if self._at_work <= self.threads:
+                return False
+            self._at_work -= 1
+            return True
+
     def pause(self) -> None:
         """Return when no chunk is in flight and none will start until ``resume`` (rule 4)."""
         self._between_chunks.close(self._work.abort)
@@ -74,7 +93,7 @@ class Copier:
     def _run(self) -> None:
         abort = self._work.abort
         with self._work.sessions.opened("copy") as session:
-            while True:
+            while not self._is_too_many():
                 self._throttle.wait(abort)
                 abort.check()
                 with self._between_chunks.passing(abort):
@@ -90,6 +109,7 @@ class Copier:
         self._chunker.sizer.took(records, secs)
         with self._count_lock:
             self.rows_copied += records
+            self.chunks_copied += 1
         self._chunker.finished(chunk, records)
 
     def _attempt(self, session: Session, chunk: Chunk) -> tuple[int, float]:

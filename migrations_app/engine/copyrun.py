@@ -125,7 +125,7 @@ class CopyRun:
             deltas_applied=sum(table.applier.applied for table in self._tables),
             chunk_time_secs=sizer.last_secs,
             chunk_rows=sizer.size,
-            threads=self._at.work.threads,
+            threads=self._at.threads(self.phase),
             replica_lag_secs=self._throttle.replica_lag_secs,
             throttled=self._throttle.reason,
             position=str(self._run.feed.position),

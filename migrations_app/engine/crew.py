@@ -18,13 +18,21 @@ class Crew:
     def __init__(self, abort: Abort, name: str, size: int, work: Callable[[], None]) -> None:
         self._abort = abort
         self._work = work
-        self._threads = [
-            threading.Thread(target=self._run, name=f"{name}-{number}") for number in range(size)
-        ]
+        self._name = name
+        self._threads = [self._thread(number) for number in range(size)]
+
+    def _thread(self, number: int) -> threading.Thread:
+        return threading.Thread(target=self._run, name=f"{self._name}-{number}")
 
     def start(self) -> None:
         for thread in self._threads:
             thread.start()
+
+    def add(self) -> None:
+        """Start one more; by the thread that joins them."""
+        thread = self._thread(len(self._threads))
+        self._threads.append(thread)
+        thread.start()
 
     @property
     def busy(self) -> bool:

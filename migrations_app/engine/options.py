@@ -22,11 +22,13 @@ class DeferIndexes(enum.StrEnum):
 class VolumeSetting:
     """What one step of the volume stands for. Every field grows with the volume.
 
-    threads: copier threads; target_chunk_time_secs: how long one chunk should take;
+    threads: copier threads to begin with; max_threads: how many the autoscaler may make of them
+    (the least is one); target_chunk_time_secs: how long one chunk should take;
     lock_wait_timeout_secs: how long cut-over may wait for its metadata lock.
     """
 
     threads: int
+    max_threads: int
     target_chunk_time_secs: float
     lock_wait_timeout_secs: int
 
@@ -40,10 +42,11 @@ def volume_setting(volume: int, server_cores: int = 8) -> VolumeSetting:
     if not MIN_VOLUME <= volume <= MAX_VOLUME:
         raise ValueError(f"The volume must be between {MIN_VOLUME} and {MAX_VOLUME}, not {volume}.")
     threads = (1, 1, 2, 2, 3, 4, 5, 6, 7, 8, max(8, min(32, server_cores)))
+    most = (1, 2, 8, 8, 12, 12, 16, 16, 24, 24, 32)
     chunk_time_secs = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
     lock_wait_secs = (10, 20, 30, 30, 35, 40, 45, 50, 50, 55, 60)
     step = volume - 1
-    return VolumeSetting(threads[step], chunk_time_secs[step], lock_wait_secs[step])
+    return VolumeSetting(threads[step], most[step], chunk_time_secs[step], lock_wait_secs[step])
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class Options:
     repair_differences: let the checksum repair what differs without a reason. Off, such a
         difference fails the run; tests use that to prove that the copy alone is right.
     attempt_direct: let the server make the change itself where it can do so at once.
+    autoscale: let the number of copier threads follow what the server says, within the volume's
+        bounds; not where ``threads`` is given.
     max_buffered_keys: changed keys held in memory (about 200 bytes each) before the binary log is
         read more slowly.
     reconnect_secs: how long to wait for a server that went away during the run.
@@ -86,6 +91,7 @@ class Options:
     repair_differences: bool = True
     fresh: bool = False
     attempt_direct: bool = True
+    autoscale: bool = True
     max_buffered_keys: int = 1_000_000
     reconnect_secs: float = 60.0
 
@@ -94,6 +100,7 @@ class Options:
         base = volume_setting(self.volume, server_cores)
         return VolumeSetting(
             threads=self.threads or base.threads,
+            max_threads=self.threads or (base.max_threads if self.autoscale else base.threads),
             target_chunk_time_secs=self.target_chunk_time_secs or base.target_chunk_time_secs,
             lock_wait_timeout_secs=self.lock_wait_timeout_secs or base.lock_wait_timeout_secs,
         )

@@ -244,6 +244,7 @@ class Phases:
             mapping=table.mapping,
             options=self._options,
             threads=setting.threads,
+            max_threads=setting.max_threads,
             target_chunk_time_secs=setting.target_chunk_time_secs,
             sessions=self._sessions,
             lock=self.lock,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 
@@ -16,7 +17,8 @@ from migrations_app.engine.copier import Copier
 from migrations_app.engine.histograms import Histograms
 from migrations_app.engine.keys import Key
 from migrations_app.engine.mapping import Mapping
-from migrations_app.engine.observer import Event
+from migrations_app.engine.observer import Event, Phase
+from migrations_app.engine.pulse import Pulse
 from migrations_app.engine.session import Session
 from migrations_app.engine.shadowwriter import ShadowWriter
 from migrations_app.engine.throttle import Throttle
@@ -56,6 +58,7 @@ class TableRun:
         self.chunker = self._make_chunker()
         self.writer = ShadowWriter(work)
         self.copier = Copier(work, self.chunker, self.writer, throttle, rows)
+        self._is_throttled = lambda: bool(throttle.reason)
         self.applier = Applier(work, self.writer, self.copier.pause, self.copier.resume)
         self.checksum = self._make_checksum(catch_up_reader)
         self._histograms = Histograms(work.names, work.mapping)
@@ -116,6 +119,10 @@ class TableRun:
             deferred_indexes=self.deferred,
         )
 
+    def threads(self, phase: Phase) -> int:
+        """How many are at work in a phase."""
+        return self.copier.threads if phase is Phase.COPY_ROWS else self.work.threads
+
     # -- the phases, on the phases' thread; they raise the abort's reason
 
     def start(self) -> None:
@@ -124,8 +131,11 @@ class TableRun:
 
     def copy_rows(self) -> None:
         self.copier.start()
-        while self.copier.busy:
-            self.work.abort.wait(_LOOK_EVERY_SECS)
+        pulse = Pulse(self.work, self.copier, self._is_throttled)
+        with contextlib.closing(pulse):
+            while self.copier.busy:
+                self.work.abort.wait(_LOOK_EVERY_SECS)
+                pulse.feel()
         self.work.abort.check()
 
     def restore_indexes(self) -> None:

@@ -67,6 +67,7 @@ class Work:
     mapping: Mapping
     options: Options
     threads: int
+    max_threads: int
     target_chunk_time_secs: float
     sessions: Sessions
     lock: TableLock

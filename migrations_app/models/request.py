@@ -56,8 +56,8 @@ ACTIVE_STATES = LEASED_STATES | {State.QUEUED, State.INTERRUPTED}
 
 WRITTEN_BY_PEOPLE = (
     "target", "statement", "schema_name", "table_name", "title", "reason", "volume", "strict",
-    "defer_cutover", "skip_drop", "defer_indexes", "checkpoint_max_age_secs", "start_after",
-    "hours", "updated_at",
+    "defer_cutover", "skip_drop", "autoscale", "defer_indexes", "checkpoint_max_age_secs",
+    "start_after", "hours", "updated_at",
 )  # fmt: skip
 
 
@@ -97,6 +97,7 @@ class MigrationRequest(models.Model):
     strict = models.BooleanField(default=False)
     defer_cutover = models.BooleanField(default=False)
     skip_drop = models.BooleanField(default=False)
+    autoscale = models.BooleanField(default=True)
     defer_indexes = models.CharField(
         max_length=10,
         default=DeferIndexes.AUTO.value,
@@ -265,6 +266,7 @@ class MigrationRequest(models.Model):
             # What the run may do then is said by its observer.
             defer_cutover=self.waits_for_order or bool(self.hours or self.target.allowed_hours),
             skip_drop=self.skip_drop,
+            autoscale=self.autoscale,
             defer_indexes=DeferIndexes(self.defer_indexes),
             checkpoint_max_age_secs=float(self.checkpoint_max_age_secs),
             replica_dsns=self.target.replica_dsns,

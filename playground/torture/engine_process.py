@@ -16,7 +16,7 @@ import sys
 import threading
 from types import FrameType
 
-from migrations_app.engine import DeferIndexes, Dsn, Migration, Options
+from migrations_app.engine import DeferIndexes, Dsn, Migration, Options, pulse
 from migrations_app.jsonlines import JsonObserver
 
 
@@ -35,6 +35,8 @@ def main() -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     options = given["options"]
     options["defer_indexes"] = DeferIndexes(options["defer_indexes"])
+    # A round is short: threads come and go in it as they would in an hour.
+    pulse.SAMPLE_EVERY_SECS, pulse.MIN_INTERVAL_SECS = 0.05, 0.2
     observer = JsonObserver()
     migration = Migration(
         Dsn.parse(given["dsn"]),
