@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -15,6 +17,24 @@ from migrations_app.admin.columns import age, request_link
 from migrations_app.admin.readonly import ReadOnlyAdmin
 from migrations_app.markup import badge, clock
 from migrations_app.models import Checkpoint
+
+
+class StepFilter(admin.SimpleListFilter):
+    """By the steps people know; to look up which phases there are would read every checkpoint."""
+
+    title = "step"
+    parameter_name = "step"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(step.phases[0].value, step.label) for step in words.STEPS]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Checkpoint]
+    ) -> QuerySet[Checkpoint]:
+        for step in words.STEPS:
+            if self.value() == step.phases[0].value:
+                return queryset.filter(phase__in=step.phases)
+        return queryset
 
 
 @admin.register(Checkpoint)
@@ -32,7 +52,7 @@ class CheckpointAdmin(ReadOnlyAdmin[Checkpoint]):
         "went_on",
     )
     list_display_links = ("saved",)
-    list_filter = ("resumable", "phase", "request__target", "received_at")
+    list_filter = ("resumable", StepFilter, "request__target", "received_at")
     list_select_related = ("request__target", "run")
     search_fields = ("binlog_name", "gtid_set", "request__table_name", "request__title")
     fields = (

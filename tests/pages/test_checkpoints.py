@@ -79,3 +79,13 @@ def test_an_age_limit_is_no_matter_of_the_log(
 def test_a_forecast_in_one_part() -> None:
     spans = {30: "less than a minute", 90: "about a minute", 600: "about 10 min", 29.9 * 3600: "about 29 h", 3 * 86400: "about 3 d"}  # fmt: skip  # noqa: E501
     assert {secs: words.about(secs) for secs in spans} == spans
+
+
+def test_checkpoints_are_found_by_the_step_they_belong_to(
+    clients: dict[str, Client], told: MigrationRequest
+) -> None:
+    found = Checkpoint.objects.get(request=told)
+    Checkpoint.objects.filter(pk=found.pk).update(phase="post_checksum", binlog_name="binlog.4711")
+    for step, is_there in (("checksum", True), ("copy_rows", False), ("nonsense", True)):
+        shown = clients["operator"].get(LIST, {"step": step}, follow=True).content.decode()
+        assert ("binlog.4711" in shown) is is_there, step
