@@ -169,11 +169,6 @@ class Chunker:
         self._last_done: Chunk | None = None
 
     @property
-    def exhausted(self) -> bool:
-        """Whether every chunk has been handed out."""
-        return self._next is END
-
-    @property
     def high(self) -> Bound:
         return self._next
 

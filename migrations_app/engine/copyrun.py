@@ -108,9 +108,8 @@ class CopyRun:
         if self.phase in (Phase.SETUP, Phase.COPY_ROWS, Phase.CHECKSUM):
             rate = self._meter.read(done)
             eta_secs = self._meter.eta_secs(rate, total - done)
-            share = fraction(done, total)
-            if not checking and not all(table.chunker.exhausted for table in self._tables):
-                share = min(share, 0.999)
+            # The total is an estimate; what is not over is not whole.
+            share = min(fraction(done, total), 0.999)
         else:
             rate, eta_secs, share = 0.0, None, 1.0
         sizer = self._at.chunker.sizer
