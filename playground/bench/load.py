@@ -26,13 +26,14 @@ _MANY = 10**9
 class Felt:
     """What the application felt, by when its requests were due. before: the seconds before the
     change began; during: from its beginning to its end; at_swap: the last SWAP_WINDOW_SECS of it
-    and AFTER_SECS; rate: changes a second it made during the change."""
+    and AFTER_SECS; rate: changes a second it made during the change; by_phase: of a run of ours."""
 
     before: LatencySummary
     during: LatencySummary
     at_swap: LatencySummary
     rate: float
     retries: dict[int, int]
+    by_phase: dict[str, LatencySummary] = dataclasses.field(default_factory=dict)
 
     def as_data(self) -> dict[str, Any]:
         """For JSON; times in milliseconds."""
@@ -55,7 +56,7 @@ class Application:
             seed=seed,
             habits=load.habits,
         )
-        self._began_secs = 0.0
+        self._began_secs = self._began_at = 0.0
         self._ended_secs = 0.0
         self._changes = 0
 
@@ -78,7 +79,7 @@ class Application:
     def begin(self) -> None:
         """Returns when the application has written for a while; the change begins now."""
         self._write_for(WARM_UP_SECS + BEFORE_SECS)
-        self._began_secs = self.writer.elapsed_secs
+        self._began_secs, self._began_at = self.writer.elapsed_secs, time.time()
         self._changes = self.writer.changes
 
     def end(self) -> None:
@@ -98,6 +99,11 @@ class Application:
             rate=self._changes / max(1e-9, ended - began),
             retries=self.writer.report().retries,
         )
+
+    def felt_between(self, since: float, until: float) -> LatencySummary:
+        """Of what was due between two moments (seconds since the epoch); once the block is left."""
+        offset = self._began_secs - self._began_at
+        return self.writer.latency(since + offset, until + offset)
 
     def _write_for(self, secs: float) -> None:
         until = time.monotonic() + secs

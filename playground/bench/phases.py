@@ -41,14 +41,19 @@ class Told:
 
     def phase_secs(self, started_at: float, ended_at: float) -> dict[str, float]:
         """How long each phase took, the program's start and end included, in seconds."""
-        if not self.phases:
-            return {STARTING: ended_at - started_at}
-        points = [(STARTING, started_at), *self.phases]
-        points = [(ENDING if name in _LAST else name, at) for name, at in points]
         found: dict[str, float] = {}
-        for (name, at), (_, until) in zip(points, [*points[1:], ("", ended_at)], strict=True):
+        for name, at, until in self.spans(started_at, ended_at):
             found[name] = found.get(name, 0.0) + until - at
         return found
+
+    def spans(self, started_at: float, ended_at: float) -> list[tuple[str, float, float]]:
+        """Each phase with its beginning and end, in seconds since the epoch."""
+        points = [(STARTING, started_at), *self.phases]
+        points = [(ENDING if name in _LAST else name, at) for name, at in points]
+        return [
+            (name, at, until)
+            for (name, at), (_, until) in zip(points, [*points[1:], ("", ended_at)], strict=True)
+        ]
 
     @property
     def most_waiting(self) -> int:

@@ -112,6 +112,12 @@ def _details(some: Sequence[Run]) -> list[str]:
         medians = [(name, figures.spread(run.phase_secs.get(name) for run in some))
                    for name in phases]  # fmt: skip
         found.append(", ".join(f"{name} {one.median:.2f} s" for name, one in medians if one))
+    felt = [run.felt.by_phase for run in some if run.felt]
+    found += [
+        f"the application in {name}, ms: {_latency_words([one[name] for one in felt])}"
+        for name in phases
+        if felt and all(name in one for one in felt)
+    ]
     extras = [(name, figures.spread(run.extra.get(name) for run in some))
               for name in _PLAIN_EXTRAS]  # fmt: skip
     words = [f"{name.replace('_', ' ')} {_number(one.median)}" for name, one in extras if one]

@@ -105,6 +105,8 @@ def measure(
     run = with_usage(run, done.usage)
     if tool.name == OURS:
         run = told_by_ours(run, done, done.usage)
+        if application is not None:
+            run = felt_by_phase(run, done, application)
     choices.interfere(ground.dsn)
     problems = verified(ground, case, rows, application)
     if tool.name == OURS:
@@ -139,6 +141,16 @@ def told_by_ours(run: Run, done: Done, usage: Usage) -> Run:
         extra=run.extra | extra,
         problems=run.problems + problems,
     )
+
+
+def felt_by_phase(run: Run, done: Done, application: Application) -> Run:
+    """The run with what the application felt in each of its phases."""
+    assert run.felt is not None
+    assert done.usage is not None
+    spans = phases.read(done.lines).spans(done.usage.started_at, done.usage.ended_at)
+    felt = {name: application.felt_between(since, until) for name, since, until in spans}
+    by_phase = {name: summary for name, summary in felt.items() if summary.count}
+    return dataclasses.replace(run, felt=dataclasses.replace(run.felt, by_phase=by_phase))
 
 
 def verified(ground: Ground, case: Case, rows: int, application: Application | None) -> list[str]:

@@ -128,6 +128,8 @@ def test_a_row_that_is_lost_under_load_is_found(
     assert right.is_right, right
     assert right.felt is not None
     assert right.felt.before.count > 10
+    if right.phase_secs:
+        assert 0 < right.felt.by_phase["copy_rows"].count <= right.felt.during.count
     wrong = native(ground, tmp_path, "DELETE FROM t LIMIT 1", case)
     assert any("is missing" in problem for problem in wrong.problems)
 
