@@ -15,9 +15,10 @@ import enum
 _WORTH_KEEPING = 1.1
 # Fewer threads are kept when the application's statements take so much less time.
 _WORTH_YIELDING = 0.8
-_SLOWED = 4.0
-# Below this nobody notices, whatever the ratio.
-_NOTICED_SECS = 0.010
+# How much longer the application's writes may take before fewer threads are tried, and before no
+# more are. Connections that wait for one another hide most of what their users feel.
+_SLOWED, _SLOWED_SECS = 4.0, 0.005
+_CALM, _CALM_SECS = 2.0, 0.001
 _CROWDED = 1.5
 _FIRST_PAUSE_SECS = 60.0
 _LONGEST_PAUSE_SECS = 900.0
@@ -114,7 +115,8 @@ class Autoscaler:
             if self.threads > self._lowest and self._pauses[Direction.FEWER].is_over(reading.at):
                 return self._try(Direction.FEWER, self.threads - 1, pressure, reading)
         elif (
-            self.threads < self._highest
+            self._is_calm(reading)
+            and self.threads < self._highest
             and self._pauses[Direction.MORE].is_over(reading.at)
             # With fewer the rate says nothing.
             and reading.chunks >= 2 * self.threads
@@ -142,12 +144,18 @@ class Autoscaler:
         secs, calm_secs = reading.statement_secs, self._calm_secs
         if secs is None or calm_secs is None:
             return ""
-        if secs <= max(_SLOWED * calm_secs, calm_secs + _NOTICED_SECS):
+        if secs <= max(_SLOWED * calm_secs, calm_secs + _SLOWED_SECS):
             return ""
         return (
             f"the application's writes take {1000 * secs:.1f} ms on average, "
             f"{1000 * calm_secs:.1f} ms when the server is calm"
         )
+
+    def _is_calm(self, reading: Reading) -> bool:
+        secs, calm_secs = reading.statement_secs, self._calm_secs
+        if secs is None or calm_secs is None:
+            return True
+        return secs <= max(_CALM * calm_secs, calm_secs + _CALM_SECS)
 
     def _fault_of(self, trial: _Trial, reading: Reading) -> str:
         """Why a trial is taken back; "" where it was good."""
@@ -155,6 +163,12 @@ class Autoscaler:
         if trial.direction is Direction.MORE:
             if pressure := self._pressure(reading):
                 return pressure
+            if not self._is_calm(reading):
+                assert reading.statement_secs is not None
+                return (
+                    f"the application's writes take {1000 * reading.statement_secs:.1f} ms on "
+                    f"average, longer than usual"
+                )
             if reading.others_running > _CROWDED * before.others_running + 2:
                 return (
                     f"{reading.others_running:.0f} sessions of others are at work, "

@@ -78,6 +78,14 @@ def test_a_step_that_the_application_feels_is_taken_back_although_it_is_faster()
     assert steps(scaler(), readings) == [3, 2]
 
 
+def test_a_server_that_is_neither_calm_nor_slow_is_left_alone() -> None:
+    """Three times as long as usual: no reason to yield, and none to ask for more."""
+    readings = [reading(at, 100, statement_secs=0.006) for at in (5, 70, 140)]
+    assert steps(scaler(), readings) == [None, None, None]
+    readings = [reading(5, 100), reading(10, 200, statement_secs=0.006)]
+    assert steps(scaler(), readings) == [3, 2]
+
+
 def test_fewer_copy_while_changed_keys_pile_up() -> None:
     many = {"deltas_waiting": 300}
     readings = [reading(5, 100, **many), reading(10, 50, **many), reading(15, 50)]
