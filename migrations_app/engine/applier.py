@@ -5,7 +5,6 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 from migrations_app.engine.deltas import Deltas
@@ -57,6 +56,8 @@ class Applier:
         """End after the present cycle. Idempotent."""
         self._stopping.set()
         self._work.deltas.changed.set()
+        with self._cycles:
+            self._cycles.notify_all()
 
     def join(self) -> None:
         if self._thread.ident is not None:
@@ -79,6 +80,7 @@ class Applier:
         with self._cycles:
             wanted = self._begun + 1
             self._flush_wanted = True
+            self._cycles.notify_all()
         self._work.deltas.changed.set()
         with self._cycles:
             while self._completed < wanted:
@@ -100,15 +102,12 @@ class Applier:
 
     def _rest(self) -> None:
         """Until there is something to do; a flush does not wait for the pause between cycles."""
-        deltas = self._work.deltas
-        deltas.changed.wait(1.0)
-        deadline = time.monotonic() + _PAUSE_SECS
-        while time.monotonic() < deadline and not self._stopping.is_set():
-            self._work.abort.check()
-            with self._cycles:
-                if self._flush_wanted:
-                    return
-            time.sleep(0.01)
+        self._work.deltas.changed.wait(1.0)
+        with self._cycles:
+            self._cycles.wait_for(
+                lambda: self._flush_wanted or self._stopping.is_set(), timeout=_PAUSE_SECS
+            )
+        self._work.abort.check()
 
     def _cycle(self, session: Session) -> None:
         deltas = self._work.deltas

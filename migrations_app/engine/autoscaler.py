@@ -20,6 +20,8 @@ _WORTH_YIELDING = 0.8
 _SLOWED, _SLOWED_SECS = 4.0, 0.005
 _CALM, _CALM_SECS = 2.0, 0.001
 _CROWDED = 1.5
+# A single calm interval may be luck; what a step costs the application is not.
+_CALM_READINGS = 2
 _FIRST_PAUSE_SECS = 60.0
 _LONGEST_PAUSE_SECS = 900.0
 
@@ -96,6 +98,7 @@ class Autoscaler:
         self._max_keys = max_keys
         self._calm_secs = calm_secs
         self._trial: _Trial | None = None
+        self._calm_readings = 0
         self._pauses = {direction: _Pause() for direction in Direction}
 
     def decide(self, reading: Reading) -> Step | None:
@@ -104,6 +107,7 @@ class Autoscaler:
             self._calm_secs = reading.statement_secs
         elif reading.statement_secs is not None:
             self._calm_secs = min(self._calm_secs, reading.statement_secs)
+        self._calm_readings = self._calm_readings + 1 if self._is_calm(reading) else 0
         if (trial := self._trial) is not None:
             self._trial = None
             if fault := self._fault_of(trial, reading):
@@ -115,7 +119,7 @@ class Autoscaler:
             if self.threads > self._lowest and self._pauses[Direction.FEWER].is_over(reading.at):
                 return self._try(Direction.FEWER, self.threads - 1, pressure, reading)
         elif (
-            self._is_calm(reading)
+            (self._calm_readings >= _CALM_READINGS or reading.statement_secs is None)
             and self.threads < self._highest
             and self._pauses[Direction.MORE].is_over(reading.at)
             # With fewer the rate says nothing.

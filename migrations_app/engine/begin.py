@@ -35,6 +35,7 @@ from migrations_app.engine.mapping import Mapping
 from migrations_app.engine.names import TableNames
 from migrations_app.engine.observer import CheckpointRow, Event, Level, Method, Phase
 from migrations_app.engine.options import Options
+from migrations_app.engine.others import Others
 from migrations_app.engine.resume import CheckpointUnusableError, Found, Swapped
 from migrations_app.engine.server import ServerFacts
 from migrations_app.engine.session import Session, Sessions
@@ -54,6 +55,7 @@ class Beginning:
     checkpoints: CheckpointTable
     abort: Abort
     tell: Callable[[Event], None]
+    others: Others
     unsaved: Unsaved | None = None
 
     def take_tables(self) -> tuple[tuple[Table, ...], ServerFacts]:
@@ -61,6 +63,7 @@ class Beginning:
         all_names, token = self.change.all_names, self.sessions.run_token
         with self.sessions.opened("setup") as session:
             facts = server.read_facts(session)
+            self.others.look(session)
             tables = preflight.check(session, self.change, facts)
             owner = self.options.run_token
             killed = fence.end_superseded_sessions(session, all_names, owner, token)

@@ -135,8 +135,7 @@ class Checksum:
         session.query("SET SESSION transaction_isolation = 'REPEATABLE-READ'")
         with self._window() as touched, session.transaction(_SNAPSHOT):
             began = time.monotonic()
-            ours = self._compare.source.total(session, part)
-            theirs = self._compare.shadow.total(session, part)
+            ours, theirs = totals = self._compare.totals(session, part)
             scan_secs = time.monotonic() - began
             if ours == theirs:
                 return _Verdict(ours.rows, scan_secs)
@@ -145,7 +144,7 @@ class Checksum:
             self._catch_up(session)
             explained = self._within(chunk, touched)
             found: set[Key] = set()
-            if not self._compare.same_but_for(session, part, explained):
+            if not self._compare.same_but_for(session, part, explained, totals):
                 found = self._unexplained(session, part, explained)
             suspects = self._compare.differing(session, explained)
         if found:

@@ -52,11 +52,12 @@ class ChunkSizer:
     """Chunk size (rows) that makes a chunk take the target time. Thread-safe.
 
     Looks at the 90th percentile of the last chunks, so that one lucky chunk does not make the
-    next ones too long; a chunk that took far too long shrinks the size at once.
+    next ones too long; a chunk that took far too long shrinks the size at once. target_secs may be
+    changed at any time: the next sizes lead to it.
     """
 
     def __init__(self, target_secs: float, size: int = FIRST_CHUNK_ROWS) -> None:
-        self._target_secs = target_secs
+        self.target_secs = target_secs
         self._lock = threading.Lock()
         self._per_row: collections.deque[float] = collections.deque(maxlen=_SAMPLES)
         self._size = max(MIN_CHUNK_ROWS, min(MAX_CHUNK_ROWS, size))
@@ -78,9 +79,9 @@ class ChunkSizer:
                 if len(self._per_row) > 1
                 else self._per_row[0]
             )
-            if secs > 4 * self._target_secs:
+            if secs > 4 * self.target_secs:
                 slow = max(slow, secs / rows)
-            wanted = self._target_secs / max(slow, 1e-9)
+            wanted = self.target_secs / max(slow, 1e-9)
             bounded = min(self._size * _GROWTH, max(self._size * _SHRINK, wanted))
             self._size = int(max(MIN_CHUNK_ROWS, min(MAX_CHUNK_ROWS, bounded)))
 

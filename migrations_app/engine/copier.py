@@ -12,7 +12,7 @@ import threading
 import time
 
 from migrations_app.engine.abort import Abort
-from migrations_app.engine.chunker import Chunk, Chunker
+from migrations_app.engine.chunker import Chunk, Chunker, ChunkSizer
 from migrations_app.engine.crew import Crew
 from migrations_app.engine.errors import DataDoesNotFitError
 from migrations_app.engine.keys import Key
@@ -32,7 +32,7 @@ class Copier:
     """Copies every chunk of one table.
 
     Owns its threads from ``start`` to ``join``. An error in one of them raises the run's abort
-    signal, so that the others and the caller see it.
+    signal, so that the others and the caller see it. commit_secs: spent in its COMMITs so far.
     """
 
     def __init__(
@@ -42,12 +42,14 @@ class Copier:
         self._chunker = chunker
         self._writer = writer
         self._throttle = throttle
-        self._crew = Crew(work.abort, "spirit-copier", work.threads, self._run)
+        self._crew = Crew(work.abort, "spirit-copier", 0, self._run)
         self._count_lock = threading.Lock()
         self._between_chunks = _Gate()
-        self._at_work = self.threads = work.threads
+        self._at_work = 0
+        self.threads = work.threads
         self.rows_copied = rows
         self.chunks_copied = 0
+        self.commit_secs = 0.0
         mapping, names = work.mapping, work.names
         self._insert = (
             f"INSERT IGNORE INTO {names.shadow_sql} ({mapping.shadow_columns}) "
@@ -55,8 +57,13 @@ class Copier:
             f"{mapping.source_key.force_index} WHERE "
         )
 
+    @property
+    def sizer(self) -> ChunkSizer:
+        return self._chunker.sizer
+
     def start(self) -> None:
-        self._crew.start()
+        """Begin with as many threads as the work begins with."""
+        self.resize(self._work.first_threads)
 
     @property
     def busy(self) -> bool:
@@ -106,7 +113,7 @@ class Copier:
         records, secs = with_retries(
             self._work.abort, session, lambda: self._attempt(session, chunk)
         )
-        self._chunker.sizer.took(records, secs)
+        self.sizer.took(records, secs)
         with self._count_lock:
             self.rows_copied += records
             self.chunks_copied += 1
@@ -130,6 +137,9 @@ class Copier:
             if info.warnings:
                 self._refuse_warnings(session, chunk, info)
             work.lock.check(session)
+            written = time.monotonic()
+        with self._count_lock:
+            self.commit_secs += time.monotonic() - written
         if info.duplicates:
             self._fetch_skipped(session, where)
         return info.records, secs

@@ -140,6 +140,7 @@ class CopyRun:
         # (rule 1); the stream will not bring it, so the copy must see it.
         with self._run.sessions.opened("setup") as session:
             self._run.checkpoints.write_marker(session)
+            self._run.others.look(session)
 
     def execute(self) -> Swap:
         """All phases. Raises the abort's reason when it is interrupted."""

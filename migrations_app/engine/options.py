@@ -23,7 +23,8 @@ class VolumeSetting:
     """What one step of the volume stands for. Every field grows with the volume.
 
     threads: copier threads to begin with; max_threads: how many the autoscaler may make of them
-    (the least is one); target_chunk_time_secs: how long one chunk should take;
+    (the least is one); target_chunk_time_secs: how long one chunk should take (less while others
+    write, see others);
     lock_wait_timeout_secs: how long cut-over may wait for its metadata lock.
     """
 
@@ -65,8 +66,9 @@ class Options:
     repair_differences: let the checksum repair what differs without a reason. Off, such a
         difference fails the run; tests use that to prove that the copy alone is right.
     attempt_direct: let the server make the change itself where it can do so at once.
-    autoscale: let the number of copier threads follow what the server says, within the volume's
-        bounds; not where ``threads`` is given.
+    autoscale: let the number of copier threads, and the time of a chunk, follow what the server
+        says, within the volume's bounds; not where ``threads``, or ``target_chunk_time_secs``, is
+        given.
     max_buffered_keys: changed keys held in memory (about 200 bytes each) before the binary log is
         read more slowly.
     reconnect_secs: how long to wait for a server that went away during the run.
@@ -94,6 +96,11 @@ class Options:
     autoscale: bool = True
     max_buffered_keys: int = 1_000_000
     reconnect_secs: float = 60.0
+
+    @property
+    def chunk_time_follows(self) -> bool:
+        """Whether chunks are shorter than the volume says while others write to the server."""
+        return self.autoscale and self.target_chunk_time_secs is None
 
     def setting(self, server_cores: int = 8) -> VolumeSetting:
         """The volume's setting with this run's overrides laid over it."""

@@ -18,6 +18,7 @@ from migrations_app.engine.fence import TableLock
 from migrations_app.engine.names import TableNames
 from migrations_app.engine.observer import CheckpointRow, Event, Method, Phase, Progress
 from migrations_app.engine.options import Options
+from migrations_app.engine.others import Others
 from migrations_app.engine.resume import CheckpointUnusableError
 from migrations_app.engine.server import ServerFacts
 from migrations_app.engine.session import Session, Sessions
@@ -57,6 +58,7 @@ class Phases:
         self._last_saved: CheckpointRow | None = None
         self.lock = TableLock(sessions, change.all_names)
         self.checkpoints = CheckpointTable(change)
+        self._others = Others()
         self._thread = threading.Thread(target=self._run, name="spirit-phases")
         self._copy: CopyRun | None = None
         self.method = Method.UNDECIDED
@@ -134,6 +136,7 @@ class Phases:
             self.checkpoints,
             self._abort,
             self._tell,
+            self._others,
             self._unsaved,
         )
         self._calls.enter(Phase.SETUP)
@@ -227,6 +230,7 @@ class Phases:
             checkpoints=self.checkpoints,
             lock_wait_timeout_secs=self._options.setting(facts.cores).lock_wait_timeout_secs,
             uses_gtid=facts.uses_gtid,
+            others=self._others,
         )
         return CopyRun(run, works, plan)
 
@@ -256,4 +260,5 @@ class Phases:
             visibility=visibility,
             abort=self._abort,
             tell=self._tell,
+            others=self._others,
         )

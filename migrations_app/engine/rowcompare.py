@@ -105,10 +105,18 @@ class RowComparison:
         theirs = self.shadow.fingerprints(session, keys=keys)
         return {key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key)}
 
-    def same_but_for(self, session: Session, chunk: Range, keys: Collection[Key]) -> bool:
-        """Whether a range is the same in both tables when the rows of ``keys`` are left out."""
-        ours = self.source.total(session, chunk)
-        theirs = self.shadow.total(session, chunk)
+    def totals(self, session: Session, chunk: Range) -> tuple[Sum, Sum]:
+        """The source's sum and the shadow table's."""
+        return self.source.total(session, chunk), self.shadow.total(session, chunk)
+
+    def same_but_for(
+        self, session: Session, chunk: Range, keys: Collection[Key], totals: tuple[Sum, Sum]
+    ) -> bool:
+        """Whether a range is the same in both tables when the rows of ``keys`` are left out.
+
+        totals: of the range, from the same snapshot; only those rows are read again.
+        """
+        ours, theirs = totals
         if keys:
             ours = ours.without(self.source.total(session, chunk, keys))
             theirs = theirs.without(self.shadow.total(session, chunk, keys))
@@ -124,7 +132,7 @@ class RowComparison:
         ranges = [chunk]
         while ranges and len(found) < MAX_DIFFERENCES:
             part = ranges.pop()
-            if self.same_but_for(session, part, known):
+            if self.same_but_for(session, part, known, self.totals(session, part)):
                 continue
             middle = self._middle(session, part)
             if middle is None:

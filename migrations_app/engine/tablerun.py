@@ -77,7 +77,7 @@ class TableRun:
         return Chunker(
             work.names.source_sql,
             work.mapping.source_key,
-            ChunkSizer(work.target_chunk_time_secs, size),
+            ChunkSizer(work.chunk_time_secs, size),
             begin,
             on_high=deltas.raise_high,
             on_low=deltas.raise_low,
@@ -132,6 +132,7 @@ class TableRun:
     def copy_rows(self) -> None:
         self.copier.start()
         pulse = Pulse(self.work, self.copier, self._is_throttled)
+        pulse.say_begun()
         with contextlib.closing(pulse):
             while self.copier.busy:
                 self.work.abort.wait(_LOOK_EVERY_SECS)

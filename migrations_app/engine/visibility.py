@@ -62,7 +62,7 @@ class Visibility:
             if not self._gtid:
                 self._anonymous_upto = self._delivered
             elif not self._gtid_counted:
-                self._unseen = self._unseen.union(GtidSet.parse(self._gtid))
+                self._unseen.add_text(self._gtid)
                 self._gtid_counted = True
 
     def ticket(self) -> int:
@@ -92,7 +92,7 @@ class Visibility:
         with self._lock:
             if self._visible >= ticket:
                 return
-            unseen = self._unseen
+            unseen = self._unseen.copy()
             # An anonymous delivery may have come in since the caller looked: without a marker
             # nothing past the ticket may be called visible.
             upto = self._delivered if by_marker else ticket

@@ -20,6 +20,7 @@ from migrations_app.engine.mapping import Mapping
 from migrations_app.engine.names import TableNames
 from migrations_app.engine.observer import CheckpointRow, Event, Phase
 from migrations_app.engine.options import Options
+from migrations_app.engine.others import Others
 from migrations_app.engine.session import Session, Sessions, is_contention, server_text
 from migrations_app.engine.visibility import Visibility
 
@@ -57,11 +58,15 @@ class Run:
     checkpoints: CheckpointTable
     lock_wait_timeout_secs: int
     uses_gtid: bool
+    others: Others
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Work:
-    """One table's migration as its parts see it: who it is, and what they share."""
+    """One table's migration as its parts see it: who it is, and what they share.
+
+    threads, target_chunk_time_secs: as the volume says, for a server that nobody else writes to.
+    """
 
     names: TableNames
     mapping: Mapping
@@ -75,6 +80,22 @@ class Work:
     visibility: Visibility
     abort: Abort
     tell: Callable[[Event], None]
+    others: Others
+
+    @property
+    def first_threads(self) -> int:
+        """How many copy at first: half as many where others write, until it is known how they
+        fare."""
+        if self.max_threads > self.threads and self.others.are_writing:
+            return max(1, self.threads // 2)
+        return self.threads
+
+    @property
+    def chunk_time_secs(self) -> float:
+        """How long a chunk of the copy should take now."""
+        if not self.options.chunk_time_follows:
+            return self.target_chunk_time_secs
+        return self.others.chunk_time_secs(self.target_chunk_time_secs)
 
 
 def with_retries(abort: Abort, session: Session, attempt: Callable[[], T]) -> T:

@@ -35,8 +35,8 @@ def steps(chooser: Autoscaler, readings: list[Reading]) -> list[int | None]:
 
 
 def test_threads_are_added_while_that_is_faster_and_the_last_is_taken_back() -> None:
-    readings = [reading(5, 100), reading(10, 150), reading(15, 200), reading(20, 205)]
-    assert steps(scaler(), readings) == [3, 4, 5, 4]
+    readings = [reading(at, rate) for at, rate in ((5, 100), (10, 100), (15, 150), (20, 200))]
+    assert steps(scaler(), [*readings, reading(25, 205)]) == [None, 3, 4, 5, 4]
 
 
 def test_what_brought_nothing_is_tried_again_after_ever_longer_pauses() -> None:
@@ -45,7 +45,7 @@ def test_what_brought_nothing_is_tried_again_after_ever_longer_pauses() -> None:
         step = chooser.decide(reading(at, 100))
         if step is not None and step.threads == 3:
             tried.append(at)
-    assert tried == [5, 70, 195, 440, 925]
+    assert tried == [10, 75, 200, 445, 930]
 
 
 def test_more_is_never_tried_above_the_bound() -> None:
@@ -59,10 +59,11 @@ def test_fewer_copy_while_the_application_suffers_and_that_helps() -> None:
         reading(5, 100, **slow),
         reading(10, 80, **better),
         reading(15, 60, **calm),
-        reading(20, 90, **calm),
+        reading(20, 60, **calm),
+        reading(25, 90, **calm),
     ]
-    # From 3: two help, the last is left, and when it is calm again more are tried.
-    assert steps(scaler(threads=3), readings) == [2, 1, 2, 3]
+    # From 3: two help, the last is left, and when it stays calm more are tried.
+    assert steps(scaler(threads=3), readings) == [2, 1, None, 2, 3]
 
 
 def test_fewer_that_do_not_help_are_taken_back_and_more_are_not_tried() -> None:
@@ -72,18 +73,24 @@ def test_fewer_that_do_not_help_are_taken_back_and_more_are_not_tried() -> None:
 
 
 def test_a_step_that_the_application_feels_is_taken_back_although_it_is_faster() -> None:
-    readings = [reading(5, 100), reading(10, 200, statement_secs=0.050)]
-    assert steps(scaler(), readings) == [3, 2]
-    readings = [reading(5, 100), reading(10, 200, others_running=9.0)]
-    assert steps(scaler(), readings) == [3, 2]
+    calm = [reading(0, 100), reading(5, 100)]
+    assert steps(scaler(), [*calm, reading(10, 200, statement_secs=0.050)]) == [None, 3, 2]
+    assert steps(scaler(), [*calm, reading(10, 200, others_running=9.0)]) == [None, 3, 2]
+
+
+def test_more_are_not_tried_for_one_calm_interval_among_others() -> None:
+    readings = [
+        reading(at, 100, statement_secs=0.002 if at % 10 == 0 else 0.006) for at in range(0, 100, 5)
+    ]
+    assert steps(scaler(), readings) == [None] * len(readings)
 
 
 def test_a_server_that_is_neither_calm_nor_slow_is_left_alone() -> None:
     """Three times as long as usual: no reason to yield, and none to ask for more."""
     readings = [reading(at, 100, statement_secs=0.006) for at in (5, 70, 140)]
     assert steps(scaler(), readings) == [None, None, None]
-    readings = [reading(5, 100), reading(10, 200, statement_secs=0.006)]
-    assert steps(scaler(), readings) == [3, 2]
+    readings = [reading(0, 100), reading(5, 100), reading(10, 200, statement_secs=0.006)]
+    assert steps(scaler(), readings) == [None, 3, 2]
 
 
 def test_fewer_copy_while_changed_keys_pile_up() -> None:
@@ -94,7 +101,7 @@ def test_fewer_copy_while_changed_keys_pile_up() -> None:
 
 def test_a_trial_that_was_interrupted_is_not_judged() -> None:
     chooser = scaler()
-    assert chooser.decide(reading(5, 100)) is not None
+    assert steps(chooser, [reading(0, 100), reading(5, 100)]) == [None, 3]
     chooser.forget()
     assert steps(chooser, [reading(10, 100)]) == [4]
 
@@ -179,11 +186,13 @@ def test_a_slow_application_gets_room_and_a_step_that_did_not_help_is_taken_back
         for number in range(2_000):
             connection.query(f"UPDATE slow SET v = {number} WHERE id = 19")
         connection.commit()
-    options = Options(target_chunk_time_secs=0.05)
+    options = Options(volume=7, target_chunk_time_secs=0.05)
     with SlowApplication(schema), RunInThread(schema, WIDEN, options) as run:
         run.wait_for_event("threads_changed")
-        wait_until(lambda: len(changes_in(run.recorder.events)) >= 2, "the step was taken back")
-    first, second = [e for e in run.recorder.events if e.kind == "threads_changed"][:2]
+        wait_until(lambda: len(changes_in(run.recorder.events)) >= 3, "the step was taken back")
+    begun, first, second = [e for e in run.recorder.events if e.kind == "threads_changed"][:3]
+    assert (begun.data["before"], begun.data["threads"]) == (5, 2)
+    assert "others write to the server" in begun.message
     assert (first.data["before"], first.data["threads"]) == (2, 1)
     assert "application's writes take" in first.message
     assert (second.data["before"], second.data["threads"]) == (1, 2)

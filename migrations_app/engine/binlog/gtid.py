@@ -63,6 +63,12 @@ class GtidSet:
         else:
             self._insert(source, number, number)
 
+    def add_text(self, gtid: str) -> None:
+        """Add one transaction as the server writes it: ``uuid:n`` or ``uuid:tag:n``."""
+        source, _, number = gtid.rpartition(":")
+        uuid, _, tag = source.partition(":")
+        self.add(uuid, int(number), tag)
+
     def _insert(self, source: Source, first: int, last: int) -> None:
         if last < first or first < 1:
             return

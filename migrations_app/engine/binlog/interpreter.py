@@ -164,10 +164,12 @@ class Interpreter:
         log_pos = events.log_pos(event)
         if not log_pos:  # it was never in a file
             return
-        offset = self._offset - self._offset % _WRAP + log_pos
-        if offset < self._offset and kind != EventType.HEARTBEAT:
-            offset += _WRAP
-        self._offset = max(offset, self._offset)
+        before = self._offset
+        offset = before - before % _WRAP + log_pos
+        if offset >= before:
+            self._offset = offset
+        elif kind != EventType.HEARTBEAT:
+            self._offset = offset + _WRAP
 
     def _position(self) -> Position:
         before = self.delivered

@@ -189,12 +189,12 @@ class BinlogReader:
             raise StreamClosedError("the stream is not open")
         while self._waiting:
             self._interpreter.handle(self._waiting.popleft())
-        handle, read, throttle = self._interpreter.handle, stream.read, self._throttle
-        stopping = self._stopping.is_set
-        while not stopping():
+        handle, throttle = self._interpreter.handle, self._throttle
+        while not self._stopping.is_set():
             while throttle() and not self._stopping.wait(_THROTTLE_POLL_SECS):
                 pass
-            handle(read())
+            for event in stream.read_ready():
+                handle(event)
 
     def _reconnect(self, reason: str) -> None:
         """Connect again, or raise what is definitive, or the last failure after the deadline."""

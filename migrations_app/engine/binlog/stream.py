@@ -1,4 +1,4 @@
-"""The dump connection: opened by mysql-replication, then read packet by packet.
+"""The dump connection: opened by mysql-replication, then read by ourselves.
 
 The library asks for checksums, heartbeats and the dump (by file and offset or by GTID set); its
 decoding of events is not used. This module also translates what can go wrong.
@@ -6,6 +6,7 @@ decoding of events is not used. This module also translates what can go wrong.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import logging
 import re
@@ -14,11 +15,13 @@ import ssl
 from typing import Any
 
 import pymysql
+from pymysql.protocol import MysqlPacket
 from pymysqlreplication import BinLogStreamReader
 
 from migrations_app.engine.binlog.errors import PositionLostError
 from migrations_app.engine.binlog.events import HEADER_BYTES
 from migrations_app.engine.binlog.interpreter import ServerTraits
+from migrations_app.engine.binlog.packets import EventSplitter, SequenceError
 from migrations_app.engine.binlog.position import Position
 from migrations_app.engine.dsn import Dsn, TlsMode
 from migrations_app.engine.errors import EngineError, ServerLostError, TransientError
@@ -27,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_SECS = 10
 FIRST_OFFSET = 4
+_RECEIVED_BYTES = 256 * 1024
 # Longer than a reader that is being throttled can leave a packet unread.
 _NET_WRITE_TIMEOUT_SECS = 3600
 # Silence of this many heartbeats means that the network, or the server, is dead.
@@ -61,6 +65,8 @@ class DumpStream:
         self._replica_uuid = replica_uuid
         self._heartbeat_secs = heartbeat_secs
         self._connection: Any = None
+        self._splitter = EventSplitter(sequence=1)
+        self._ready: collections.deque[bytes] = collections.deque()
         self._closed = False
         self.server = ServerTraits()
 
@@ -88,26 +94,58 @@ class DumpStream:
             # Its public way to connect is to fetch an event, which would decode it and open a
             # second connection.
             stream._BinLogStreamReader__connect_to_stream()
-        except (pymysql.Error, OSError) as error:
+            # What was set last is the time-out for writing the request.
+            self._connection._sock.settimeout(self._read_timeout_secs)
+        except (pymysql.Error, OSError, AttributeError) as error:
+            # AttributeError: closed by another thread meanwhile.
             self.close()
             raise translated(error, self._dsn) from error
+        # The answer to the request, which is the dump, has not been read from yet.
+        self._splitter = EventSplitter(self._connection._next_seq_id)
 
     def read(self) -> bytes:
         """The next event, header and checksum included.
 
         Raises StreamClosedError, PositionLostError, TransientError.
         """
+        if not self._ready:
+            self._receive()
+        return self._ready.popleft()
+
+    def read_ready(self) -> list[bytes]:
+        """All events that have come so far; waits for one. Raises as ``read`` does."""
+        if not self._ready:
+            self._receive()
+        events = list(self._ready)
+        self._ready.clear()
+        return events
+
+    def _receive(self) -> None:
+        """Wait until another event is ready."""
+        splitter, ready = self._splitter, self._ready
         try:
-            packet = self._connection._read_packet()
-        except (pymysql.Error, OSError, AttributeError, ValueError) as error:
+            # None when it was closed by another thread; the error below says so.
+            receive = self._connection._sock.recv
+            while not ready:
+                if splitter.end is not None:
+                    raise self._ended(splitter.end)
+                received = receive(_RECEIVED_BYTES)
+                if not received:
+                    raise StreamClosedError("the connection was lost")
+                ready.extend(splitter.feed(received))
+        except (pymysql.Error, OSError, AttributeError, ValueError, SequenceError) as error:
             # AttributeError and ValueError: the socket was closed by another thread meanwhile.
             raise self._read_failure(error) from error
-        data: bytes = packet.get_all_data()
-        if data[:1] != b"\0":
-            raise StreamClosedError("the server ended the stream")
-        if len(data) <= HEADER_BYTES:
+        if any(len(event) < HEADER_BYTES for event in ready):
             raise StreamClosedError("the server sent a packet that is not an event")
-        return data[1:]
+
+    def _ended(self, payload: bytes) -> Exception:
+        """What the server's last packet says."""
+        try:
+            MysqlPacket(payload, "utf8").check_error()
+        except pymysql.Error as error:
+            return error
+        return StreamClosedError("the server ended the stream")
 
     def close(self) -> None:
         """Shut the socket down, which wakes a thread that is reading, and close it."""
@@ -140,6 +178,10 @@ class DumpStream:
             self.server = ServerTraits(str(uuid), bool(lower_case_table_names))
         return connection
 
+    @property
+    def _read_timeout_secs(self) -> float:
+        return max(_LEAST_READ_TIMEOUT_SECS, self._heartbeat_secs * _SILENT_HEARTBEATS)
+
     def _connection_settings(self) -> dict[str, Any]:
         dsn = self._dsn
         return {
@@ -149,9 +191,7 @@ class DumpStream:
             "password": dsn.password,
             "charset": "utf8mb4",
             "connect_timeout": CONNECT_TIMEOUT_SECS,
-            "read_timeout": max(
-                _LEAST_READ_TIMEOUT_SECS, self._heartbeat_secs * _SILENT_HEARTBEATS
-            ),
+            "read_timeout": self._read_timeout_secs,
             "write_timeout": CONNECT_TIMEOUT_SECS,
             # That this reader knows checksums must be said even when the server writes none now:
             # older files may have them.
