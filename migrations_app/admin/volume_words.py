@@ -6,6 +6,7 @@ import dataclasses
 
 from migrations_app import words
 from migrations_app.engine.options import DEFAULT_VOLUME, MAX_VOLUME, MIN_VOLUME, volume_setting
+from migrations_app.engine.others import SHARED_CHUNK_SECS
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,8 +28,11 @@ def volume_meaning(volume: int) -> str:
             threads += f" (at most {setting.max_threads} where the run adapts them)"
     kinds = {MIN_VOLUME: "The gentlest: ", DEFAULT_VOLUME: "The default: ", MAX_VOLUME: "All out: "}
     kind = kinds.get(volume, "")
+    chunks = f"chunks of about {words.duration(setting.target_chunk_time_secs)}"
+    if setting.target_chunk_time_secs > SHARED_CHUNK_SECS:
+        chunks += f" ({words.duration(SHARED_CHUNK_SECS)} while others write to the server)"
     text = (
-        f"{threads}, chunks of about {words.duration(setting.target_chunk_time_secs)};"
+        f"{threads}, {chunks};"
         f" cut-over waits up to {setting.lock_wait_timeout_secs} s for its lock."
     )
     return kind + (text[0].lower() + text[1:] if kind else text)

@@ -19,7 +19,7 @@ from migrations_app.engine.gate import Gate
 from migrations_app.engine.mapping import Mapping
 from migrations_app.engine.names import TableNames
 from migrations_app.engine.observer import CheckpointRow, Event, Phase
-from migrations_app.engine.options import Options
+from migrations_app.engine.options import DEFAULT_VOLUME, Options
 from migrations_app.engine.others import Others
 from migrations_app.engine.session import Session, Sessions, is_contention, server_text
 from migrations_app.engine.visibility import Visibility
@@ -84,11 +84,10 @@ class Work:
 
     @property
     def first_threads(self) -> int:
-        """How many copy at first: half as many where others write, until it is known how they
-        fare."""
-        if self.max_threads > self.threads and self.others.are_writing:
-            return max(1, self.threads // 2)
-        return self.threads
+        """How many copy at first: one where others write, until it is known how they fare. Who has
+        chosen a higher volume than the default is taken at their word."""
+        is_cautious = self.max_threads > self.threads and self.options.volume <= DEFAULT_VOLUME
+        return 1 if is_cautious and self.others.are_writing else self.threads
 
     @property
     def chunk_time_secs(self) -> float:

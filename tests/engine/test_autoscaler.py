@@ -186,17 +186,31 @@ def test_a_slow_application_gets_room_and_a_step_that_did_not_help_is_taken_back
         for number in range(2_000):
             connection.query(f"UPDATE slow SET v = {number} WHERE id = 19")
         connection.commit()
-    options = Options(volume=7, target_chunk_time_secs=0.05)
+    # One above the default: it begins with its two threads.
+    options = Options(volume=4, target_chunk_time_secs=0.05)
     with SlowApplication(schema), RunInThread(schema, WIDEN, options) as run:
         run.wait_for_event("threads_changed")
-        wait_until(lambda: len(changes_in(run.recorder.events)) >= 3, "the step was taken back")
-    begun, first, second = [e for e in run.recorder.events if e.kind == "threads_changed"][:3]
-    assert (begun.data["before"], begun.data["threads"]) == (5, 2)
-    assert "others write to the server" in begun.message
+        wait_until(lambda: len(changes_in(run.recorder.events)) >= 2, "the step was taken back")
+    first, second = [e for e in run.recorder.events if e.kind == "threads_changed"][:2]
     assert (first.data["before"], first.data["threads"]) == (2, 1)
     assert "application's writes take" in first.message
     assert (second.data["before"], second.data["threads"]) == (1, 2)
     assert "did not help" in second.message
+
+
+def test_beside_others_the_default_begins_with_one_thread_and_says_so(schema: Schema) -> None:
+    make_numbers(schema, "t", 20_000)
+    make_numbers(schema, "slow", 20)
+    with SlowApplication(schema):
+        # Twelve connections, twenty updates a second each: seen before the copy begins.
+        outcome, recorder = migrate(schema, WIDEN)
+    assert outcome.kind is OutcomeKind.COMPLETED, outcome.message
+    begun = recorder.event("threads_changed")
+    assert (begun.data["before"], begun.data["threads"]) == (2, 1)
+    assert "others write to the server" in begun.message
+    make_numbers(schema, "alone", 20_000)
+    outcome, recorder = migrate(schema, WIDEN.replace(" t ", " alone "))
+    assert "threads_changed" not in recorder.kinds()
 
 
 @pytest.fixture
