@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import warnings
 from typing import Any
 
 import environ
@@ -175,6 +176,8 @@ _CONTROL: dict[str, Any] = {
     "save_limit": 250,
     "guard_cycle": 1.0,
 }
+# It takes "no time-out" for a mistake; a run may take days, and is not delivered again for a year.
+warnings.filterwarnings("ignore", "Retry and timeout are misconfigured", UserWarning)
 _RUNNER: dict[str, Any] = {
     "workers": RUNNER_CONCURRENCY,
     "queue_limit": 1,

@@ -184,8 +184,7 @@ class Beginning:
         self.tell(
             Event(
                 "fresh_start",
-                f"Starting afresh: {why.reason}. {data['rows_lost']:,} copied rows are lost and "
-                f"will be copied again.",
+                f"Starting afresh: {why.reason}. {_lost_words(data['rows_lost'])}",
                 Level.WARNING,
                 data,
             )
@@ -305,3 +304,9 @@ class Beginning:
                 )
             )
         return TablePlan(mapping, deferred_indexes=tuple(index.definition for index in deferred))
+
+
+def _lost_words(rows: object) -> str:
+    if not rows:
+        return "What it may have copied is copied again."
+    return f"{rows:,} copied rows are lost and will be copied again."

@@ -189,7 +189,8 @@ class Copier:
         return DataDoesNotFitError(
             f"The table {self._work.names.table} cannot take its new shape: {row} does not fit. "
             f"{message} (warning {code}). Correct the row or the statement. "
-            f"{self._work.names.table} is as it was.",
+            f"{self._work.names.table} is as it was. What was copied is kept: run the same again to "
+            f"go on, or drop {self._work.names.shadow} and the checkpoint table to give it up.",
             {"key": source.describe(key) if key else "", "warning": message, "code": code},
         )
 
