@@ -102,7 +102,8 @@ class Applier:
 
     def _rest(self) -> None:
         """Until there is something to do; a flush does not wait for the pause between cycles."""
-        self._work.deltas.changed.wait(1.0)
+        if not self._stopping.is_set():
+            self._work.deltas.changed.wait(1.0)
         with self._cycles:
             self._cycles.wait_for(
                 lambda: self._flush_wanted or self._stopping.is_set(), timeout=_PAUSE_SECS

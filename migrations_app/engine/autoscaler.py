@@ -130,8 +130,10 @@ class Autoscaler:
         return None
 
     def forget(self) -> None:
-        """What is being tried cannot be judged: the copy was paused meanwhile."""
+        """An interval of which nothing is known, or in which the copy was paused: what is being
+        tried cannot be judged."""
         self._trial = None
+        self._calm_readings = 0
 
     def _try(self, direction: Direction, threads: int, why: str, reading: Reading) -> Step:
         self._trial = _Trial(direction, self.threads, reading)

@@ -32,7 +32,8 @@ class Copier:
     """Copies every chunk of one table.
 
     Owns its threads from ``start`` to ``join``. An error in one of them raises the run's abort
-    signal, so that the others and the caller see it. commit_secs: spent in its COMMITs so far.
+    signal, so that the others and the caller see it. commit_secs: what its COMMITs took the server
+    so far, about.
     """
 
     def __init__(
@@ -136,10 +137,12 @@ class Copier:
             secs = time.monotonic() - began
             if info.warnings:
                 self._refuse_warnings(session, chunk, info)
+            asked = time.monotonic()
             work.lock.check(session)
-            written = time.monotonic()
+            answered = time.monotonic()
         with self._count_lock:
-            self.commit_secs += time.monotonic() - written
+            # What the server took, without the way there and back.
+            self.commit_secs += max(0.0, time.monotonic() - answered - (answered - asked))
         if info.duplicates:
             self._fetch_skipped(session, where)
         return info.records, secs
@@ -189,8 +192,8 @@ class Copier:
         return DataDoesNotFitError(
             f"The table {self._work.names.table} cannot take its new shape: {row} does not fit. "
             f"{message} (warning {code}). Correct the row or the statement. "
-            f"{self._work.names.table} is as it was. What was copied is kept: run the same again to "
-            f"go on, or drop {self._work.names.shadow} and the checkpoint table to give it up.",
+            f"{self._work.names.table} is as it was. What was copied is kept: run the same again "
+            f"to go on, or drop {self._work.names.shadow} and the checkpoint table to give it up.",
             {"key": source.describe(key) if key else "", "warning": message, "code": code},
         )
 

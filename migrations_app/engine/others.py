@@ -20,7 +20,10 @@ _FEW_WRITES = 10
 _ALONE_AFTER_SECS = 90.0
 # Counters that need no privilege, and that our own statements (INSERT … SELECT, REPLACE … SELECT)
 # do not touch. A DELETE of ours follows one of theirs.
-_WRITES = ("Com_insert", "Com_update", "Com_delete", "Com_replace", "Com_load")
+_WRITES = (
+    *("Com_insert", "Com_replace", "Com_load", "Com_update", "Com_update_multi"),
+    *("Com_delete", "Com_delete_multi"),
+)
 _STATUS = (
     "SHOW GLOBAL STATUS WHERE Variable_name IN "
     f"('Threads_running', {', '.join(repr(name) for name in _WRITES)})"

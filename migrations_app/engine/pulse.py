@@ -102,7 +102,10 @@ class Pulse:
             self._say_fixed("performance_schema is off on the server")
         elif self._scaler is None:
             self._scaler = self._make_scaler(_average_secs(statements, writes_secs))
-        elif self._was_throttled:
+        elif (
+            self._was_throttled or statements < self._statements or writes_secs < self._writes_secs
+        ):
+            # It was paused; or the counters were emptied, and say nothing of this interval.
             self._scaler.forget()
         else:
             self._decide(self._scaler, self._reading(now, statements, writes_secs))
@@ -186,7 +189,6 @@ def _words(error: Exception) -> str:
 
 
 def _average_secs(statements: int, writes_secs: float) -> float | None:
-    # Below zero: somebody has emptied the summaries.
     if statements < _MIN_STATEMENTS or writes_secs < 0:
         return None
     return writes_secs / statements

@@ -25,7 +25,7 @@ class EventSplitter:
         self._sequence = sequence
         self._parts: list[bytes] = []
         self._missing = 0
-        self._begun = b""
+        self._begun: list[bytes] = []
         self.end: bytes | None = None
 
     def feed(self, received: bytes) -> list[bytes]:
@@ -64,10 +64,11 @@ class EventSplitter:
 
     def _go_on(self, part: bytes, events: list[bytes]) -> None:
         """A part of a payload of several packets, perhaps its last."""
-        self._begun += part
+        self._begun.append(part)
         if len(part) == _MOST_BYTES:
             return
-        payload, self._begun = self._begun, b""
+        payload = b"".join(self._begun)
+        self._begun.clear()
         if payload[:1] == b"\0":
             events.append(payload[1:])
         else:

@@ -12,6 +12,7 @@ import logging
 import re
 import socket
 import ssl
+import struct
 from typing import Any
 
 import pymysql
@@ -125,14 +126,17 @@ class DumpStream:
         splitter, ready = self._splitter, self._ready
         try:
             # None when it was closed by another thread; the error below says so.
-            receive = self._connection._sock.recv
-            while not ready:
-                if splitter.end is not None:
-                    raise self._ended(splitter.end)
-                received = receive(_RECEIVED_BYTES)
-                if not received:
-                    raise StreamClosedError("the connection was lost")
-                ready.extend(splitter.feed(received))
+            sock = self._connection._sock
+            # A file keeps the descriptor open: closed by another thread while this one waits on it,
+            # its number could become another connection's, and nothing would wake this thread.
+            with sock.makefile("rb", buffering=0):
+                while not ready:
+                    if splitter.end is not None:
+                        raise self._ended(splitter.end)
+                    received = sock.recv(_RECEIVED_BYTES)
+                    if not received:
+                        raise StreamClosedError("the connection was lost")
+                    ready.extend(splitter.feed(received))
         except (pymysql.Error, OSError, AttributeError, ValueError, SequenceError) as error:
             # AttributeError and ValueError: the socket was closed by another thread meanwhile.
             raise self._read_failure(error) from error
@@ -145,6 +149,8 @@ class DumpStream:
             MysqlPacket(payload, "utf8").check_error()
         except pymysql.Error as error:
             return error
+        except (IndexError, struct.error):
+            return StreamClosedError("the server sent a packet that cannot be read")
         return StreamClosedError("the server ended the stream")
 
     def close(self) -> None:

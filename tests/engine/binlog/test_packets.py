@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import random
+import socket
+import threading
 
+import pymysql
 import pytest
 
+from migrations_app.engine import Dsn
 from migrations_app.engine.binlog.packets import EventSplitter, SequenceError
+from migrations_app.engine.binlog.stream import DumpStream, StreamClosedError
 
 MOST = 0xFFFFFF
 
@@ -67,3 +72,41 @@ def test_events_before_an_error_come_first_and_nothing_after_it() -> None:
 def test_a_packet_out_of_turn_is_refused() -> None:
     with pytest.raises(SequenceError, match="3 of the stream came instead of 2"):
         EventSplitter(1).feed(packet(1, b"\0" + b"x" * 20) + packet(3, b"\0" + b"x" * 20))
+
+
+def test_closing_wakes_the_reader_although_others_open_connections_meanwhile() -> None:
+    """A descriptor that is closed while another thread waits on it can become another
+    connection's: then nothing would wake that thread before its time-out."""
+    for _ in range(100):
+        server, client = socket.socketpair()
+        client.settimeout(30)
+        connection = pymysql.connections.Connection(defer_connect=True)
+        connection._sock, connection._rfile = client, client.makefile("rb")
+        stream = DumpStream(
+            Dsn("localhost", 1, "u", "", "d"), server_id=1, replica_uuid="", heartbeat_secs=1
+        )
+        stream._connection = connection
+        reading = threading.Event()
+        ended: list[Exception] = []
+
+        def read(
+            stream: DumpStream = stream,
+            reading: threading.Event = reading,
+            ended: list[Exception] = ended,
+        ) -> None:
+            reading.set()
+            try:
+                stream.read_ready()
+            except StreamClosedError as error:
+                ended.append(error)
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        reading.wait(5)
+        stream.close()
+        others = socket.socketpair()
+        thread.join(10)
+        assert not thread.is_alive(), "the reader still waits"
+        assert ended
+        for one in (server, *others):
+            one.close()
