@@ -183,6 +183,7 @@ EVENT_LABELS: dict[str, str] = {
     "volume_changed": "Volume changed",
     "threads_changed": "Threads changed",
     "threads_fixed": "Threads not adapted",
+    "server_setting": "Server setting",
     "waiting_for_cutover": "Waiting for cut-over",
     "notice_failed": "Notice not delivered",
 }

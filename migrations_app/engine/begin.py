@@ -162,6 +162,20 @@ class Beginning:
             )
         )
 
+    def advise(self, facts: ServerFacts) -> None:
+        """What the server's owner could do for the application; nothing that the run needs."""
+        if facts.commits_may_stall and self.others.are_writing:
+            self.tell(
+                Event(
+                    "server_setting",
+                    "innodb_log_writer_threads is OFF on this server (its default on few cores): "
+                    "commits may wait 100 ms for one another, more often while rows are copied. "
+                    "If the application feels it: SET GLOBAL innodb_log_writer_threads = ON; it "
+                    "works at once, also during the run. This run goes on either way.",
+                    data={"setting": "innodb_log_writer_threads", "value": "OFF"},
+                )
+            )
+
     def cannot_resume(self, why: CheckpointUnusableError) -> None:
         """Strict: refuse and keep everything. Else say what is lost by starting afresh."""
         data = self._lost(why)

@@ -209,6 +209,7 @@ class Phases:
             copy.close()
             raise
         beginning.say_begun(found, self._options.setting(facts.cores).threads)
+        beginning.advise(facts)
         self._copy = copy
         return copy
 

@@ -19,7 +19,7 @@ _VARIABLES = (
     "gtid_mode", "log_bin", "binlog_format", "binlog_order_commits", "binlog_row_image",
     "lower_case_table_names", "server_uuid", "innodb_ddl_buffer_size", "datadir",
     "super_read_only", "read_only", "explicit_defaults_for_timestamp",
-    "innodb_flush_log_at_trx_commit",
+    "innodb_flush_log_at_trx_commit", "innodb_log_writer_threads",
 )  # fmt: skip
 
 
@@ -40,6 +40,14 @@ class ServerFacts:
     def keeps_commits(self) -> bool:
         """Whether what was committed survives a crash of the server."""
         return self.variables.get("innodb_flush_log_at_trx_commit") == "1"
+
+    @property
+    def commits_may_stall(self) -> bool:
+        """Whether a commit may sleep for 100 ms while another session, such as the copy, writes to
+        the redo log. Without log writer threads a commit that finds a gap in the log buffer waits
+        for an event whose signal it can miss (log_self_write_up_to in InnoDB's log0write.cc,
+        8.0.22 to 9.x); measured in docs/benchmarks.md."""
+        return self.variables.get("innodb_log_writer_threads") == "OFF"
 
     @property
     def cores(self) -> int:

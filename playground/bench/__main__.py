@@ -90,7 +90,7 @@ def _measure_all(
     tools = [tool for tool in tools if not given.tools or tool.name in given.tools]
     with (
         tempfile.TemporaryDirectory(prefix="spirit-bench-") as folder,
-        PrivateServer(options=server_options(cases)) as server,
+        PrivateServer(options=server_options(cases) | dict(given.set)) as server,
         Ground(server, given.seed) as ground,
     ):
         results.machine = figures.machine(server)
@@ -181,6 +181,10 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         "--limit", type=float, default=1800.0, metavar="SECONDS",
         help="give a run up after so long (default: %(default).0f)",
     )  # fmt: skip
+    parser.add_argument(
+        "--set", type=_setting, action="append", default=[], metavar="NAME=VALUE",
+        help="a setting of the server, e.g. innodb-log-writer-threads=ON; may be given again",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=1, help="equal ones make equal tables")
     return parser.parse_args(arguments)
 
@@ -195,6 +199,13 @@ def _cases(text: str) -> list[str]:
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
 
 
 def _positive(text: str) -> int:

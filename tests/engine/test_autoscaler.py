@@ -208,9 +208,11 @@ def test_beside_others_the_default_begins_with_one_thread_and_says_so(schema: Sc
     begun = recorder.event("threads_changed")
     assert (begun.data["before"], begun.data["threads"]) == (2, 1)
     assert "others write to the server" in begun.message
+    [(log_writers,)] = schema.execute("SELECT @@GLOBAL.innodb_log_writer_threads")
+    assert ("server_setting" in recorder.kinds()) is (not log_writers)
     make_numbers(schema, "alone", 20_000)
     outcome, recorder = migrate(schema, WIDEN.replace(" t ", " alone "))
-    assert "threads_changed" not in recorder.kinds()
+    assert not {"threads_changed", "server_setting"} & set(recorder.kinds())
 
 
 @pytest.fixture
