@@ -104,11 +104,15 @@ class Copier:
             while not self._is_too_many():
                 self._throttle.wait(abort)
                 abort.check()
+                with_retries(abort, session, lambda: self._let_others_pass(session))
                 with self._between_chunks.passing(abort):
                     chunk = with_retries(abort, session, lambda: self._chunker.next(session))
                     if chunk is None:
                         return
                     self._copy(session, chunk)
+
+    def _let_others_pass(self, session: Session) -> None:
+        self._work.let_others_pass(session, self.threads, self.sizer.last_secs)
 
     def _copy(self, session: Session, chunk: Chunk) -> None:
         records, secs = with_retries(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 
+from migrations_app.engine.abort import Abort
 from migrations_app.engine.session import Session
 
 SHARED_CHUNK_SECS = 0.1
@@ -24,6 +25,10 @@ _WRITES = (
     *("Com_insert", "Com_replace", "Com_load", "Com_update", "Com_update_multi"),
     *("Com_delete", "Com_delete_multi"),
 )
+_RUNNING = "SHOW GLOBAL STATUS LIKE 'Threads_running'"
+# So many more sessions at work than twice the usual number are a queue.
+_QUEUE = 8
+_QUEUE_POLL_SECS = 0.01
 _STATUS = (
     "SHOW GLOBAL STATUS WHERE Variable_name IN "
     f"('Threads_running', {', '.join(repr(name) for name in _WRITES)})"
@@ -43,6 +48,7 @@ class Others:
         self.writes_per_sec: float | None = None
         self.are_writing = True
         self.threads_running = 0
+        self._calm_running = 0
 
     def look(self, session: Session) -> None:
         """Count again; from the second look on ``writes_per_sec`` is known."""
@@ -53,6 +59,8 @@ class Others:
         """The server's counters at a moment of a monotonic clock."""
         last, self._last = self._last, (now, writes)
         self.threads_running = threads_running
+        calm = self._calm_running or threads_running
+        self._calm_running = min(calm, threads_running)
         # Fewer than before: FLUSH STATUS, or another server process.
         if last is not None and writes >= last[1] and now > last[0]:
             made = writes - last[1]
@@ -60,6 +68,20 @@ class Others:
             self.are_writing = made >= _FEW_WRITES <= self.writes_per_sec
         if self.are_writing:
             self._wrote_at = now
+
+    def let_pass(self, session: Session, ours: int, most_secs: float, abort: Abort) -> None:
+        """Return when others do not queue, or after ``most_secs``. By any thread.
+
+        A stall of a moment makes a queue of all that came meanwhile; beside a copy that goes on at
+        full speed a server at its limit works it off too slowly. ours: sessions of this run at
+        work.
+        """
+        if not self.are_writing:
+            return
+        limit = ours + 2 * self._calm_running + _QUEUE
+        deadline = time.monotonic() + most_secs
+        while int(session.query_one(_RUNNING)[1]) > limit and time.monotonic() < deadline:
+            abort.wait(_QUEUE_POLL_SECS)
 
     def chunk_time_secs(self, longest_secs: float) -> float:
         """How long a chunk should take that may take ``longest_secs`` on a server of its own."""

@@ -86,8 +86,18 @@ class Work:
     def first_threads(self) -> int:
         """How many copy at first: one where others write, until it is known how they fare. Who has
         chosen a higher volume than the default is taken at their word."""
-        is_cautious = self.max_threads > self.threads and self.options.volume <= DEFAULT_VOLUME
-        return 1 if is_cautious and self.others.are_writing else self.threads
+        return 1 if self._is_cautious and self.others.are_writing else self.threads
+
+    @property
+    def _is_cautious(self) -> bool:
+        return self.max_threads > self.threads and self.options.volume <= DEFAULT_VOLUME
+
+    def let_others_pass(self, session: Session, threads: int, chunk_secs: float) -> None:
+        """To be called between two chunks: waits while others queue, as long as the last chunk took
+        at most, so that half the time is the run's. threads: of ours that are at work."""
+        if self._is_cautious:
+            # The reader's session is at work, too.
+            self.others.let_pass(session, threads + 1, chunk_secs, self.abort)
 
     @property
     def chunk_time_secs(self) -> float:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator
+
 import pytest
 
 from migrations_app.engine import Options, OutcomeKind, others, pulse
+from migrations_app.engine.abort import Abort
 from migrations_app.engine.others import SHARED_CHUNK_SECS, Others
 from migrations_app.engine.pulse import Pulse
+from migrations_app.engine.session import Session
 from tests.conftest import Schema
-from tests.engine.support import RunInThread, make_numbers, wait_until
+from tests.engine.support import RunInThread, make_numbers, migrate, wait_until
 from tests.engine.test_rules import open_connection
 
 WIDEN = "ALTER TABLE t MODIFY v BIGINT NOT NULL"
@@ -74,3 +80,63 @@ def test_while_somebody_writes_the_chunks_of_a_run_stay_short(
         assert targets[-1] == SHARED_CHUNK_SECS
         run.stop.set()
         assert run.outcome().kind is OutcomeKind.STOPPED
+
+
+class CountedWaits(Abort):
+    """Counts how often somebody waited."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits = 0
+
+    def wait(self, secs: float) -> None:
+        self.waits += 1
+        super().wait(secs)
+
+
+@contextlib.contextmanager
+def queue_of(schema: Schema, sessions: int) -> Iterator[None]:
+    """So many sessions at work, until the end of the block."""
+    with contextlib.ExitStack() as stack:
+        opened = [stack.enter_context(open_connection(schema)) for _ in range(sessions)]
+        ids = [one.thread_id() for one in opened]
+        threads = [threading.Thread(target=one.query, args=("DO SLEEP(60)",)) for one in opened]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            for session_id in ids:
+                schema.execute(f"KILL QUERY {session_id}")
+            for thread in threads:
+                thread.join()
+
+
+def test_others_that_queue_are_let_pass_but_not_for_ever(schema: Schema) -> None:
+    with contextlib.closing(Session(schema.dsn, "test", "")) as session:
+        seen_by, abort = Others(), CountedWaits()
+        seen_by.look(session)
+        seen_by.let_pass(session, 1, 60.0, abort)
+        assert abort.waits == 0, "nobody queues"
+        with queue_of(schema, 20):
+            running = "SELECT COUNT(*) FROM performance_schema.threads WHERE PROCESSLIST_INFO = %s"
+            wait_until(lambda: schema.execute(running, "DO SLEEP(60)") == [(20,)], "the queue")
+            seen_by.let_pass(session, 1, 0.2, abort)
+            assert abort.waits > 0
+            waited, seen_by.are_writing = abort.waits, False
+            seen_by.let_pass(session, 1, 60.0, abort)
+            assert abort.waits == waited, "who only reads does not wait for commits"
+
+
+def test_a_copy_lets_others_pass_only_at_the_default_volume_or_below(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(Others, "let_pass", lambda _self, _session, ours, *_: asked.append(ours))
+    make_numbers(schema, "t", 5_000)
+    assert migrate(schema, WIDEN)[0].kind is OutcomeKind.COMPLETED
+    assert asked
+    asked.clear()
+    back = WIDEN.replace("BIGINT", "INT")
+    assert migrate(schema, back, Options(volume=4))[0].kind is OutcomeKind.COMPLETED
+    assert not asked
