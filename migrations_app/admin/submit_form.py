@@ -92,7 +92,8 @@ class SubmitForm(ModelForm):
             "defer_cutover": "The copy is kept up to date until an operator orders the swap, for"
             " example in a quiet hour.",
             "autoscale": "More threads copy while that is faster and the application does not feel"
-            " it, fewer while it does; within the bounds of the volume.",
+            " it, fewer while it does; chunks are short while others write to the server. All"
+            " within the bounds of the volume.",
             "skip_drop": "It stays beside the new one, under another name, until someone drops it.",
         }
         error_messages = {

@@ -66,11 +66,14 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument(
         "--autoscale", action=argparse.BooleanOptionalAction, default=True,
-        help="let the number of threads follow what the server says, within the volume's bounds "
-        "(default: yes)",
+        help="let threads and the time of a chunk follow what the server says, within "
+        "the volume's bounds (default: yes)",
     )  # fmt: skip
     parser.add_argument(
-        "--target-chunk-time", type=secs, metavar="SECONDS", help="how long one chunk should take"
+        "--target-chunk-time",
+        type=secs,
+        metavar="SECONDS",
+        help="how long one chunk should take, instead of the volume's; stays so",
     )
     parser.add_argument(
         "--lock-wait-timeout",
