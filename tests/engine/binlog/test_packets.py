@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import socket
 import threading
+from typing import Any
 
 import pymysql
 import pytest
@@ -80,7 +81,7 @@ def test_closing_wakes_the_reader_although_others_open_connections_meanwhile() -
     for _ in range(100):
         server, client = socket.socketpair()
         client.settimeout(30)
-        connection = pymysql.connections.Connection(defer_connect=True)
+        connection: Any = pymysql.connections.Connection(defer_connect=True)
         connection._sock, connection._rfile = client, client.makefile("rb")
         stream = DumpStream(
             Dsn("localhost", 1, "u", "", "d"), server_id=1, replica_uuid="", heartbeat_secs=1
