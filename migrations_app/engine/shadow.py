@@ -125,18 +125,22 @@ def drop_indexes(session: Session, names: TableNames, indexes: tuple[Index, ...]
     session.query(f"ALTER TABLE {names.shadow_sql} {clauses}")
 
 
-def restore_indexes(session: Session, names: TableNames, definitions: tuple[str, ...]) -> list[str]:
+def restore_indexes(
+    session: Session, names: TableNames, definitions: tuple[str, ...], *, gently: bool = False
+) -> list[str]:
     """Build those of the indexes that are not there yet, in one statement; returns them.
 
-    A run that was killed during the build may have finished it: so look first.
+    gently: on one thread, for a server where others would have to wait for more. A run that was
+    killed during the build may have finished it: so look first.
     """
     present = {index.definition for index in load(session, names).indexes}
     missing = [definition for definition in definitions if definition not in present]
     if missing:
+        threads = 1 if gently else _DDL_THREADS
         for setting in (
             f"innodb_ddl_buffer_size = {_DDL_BUFFER_BYTES}",
-            f"innodb_ddl_threads = {_DDL_THREADS}",
-            f"innodb_parallel_read_threads = {_DDL_THREADS}",
+            f"innodb_ddl_threads = {threads}",
+            f"innodb_parallel_read_threads = {threads}",
         ):
             # Servers before 8.0.27 do not have all of them.
             with contextlib.suppress(MySQLdb.Error):

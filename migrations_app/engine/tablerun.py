@@ -143,7 +143,9 @@ class TableRun:
         """Build the deferred indexes."""
         with self.work.sessions.opened("indexes") as session:
             try:
-                built = shadow.restore_indexes(session, self.work.names, self.deferred)
+                built = shadow.restore_indexes(
+                    session, self.work.names, self.deferred, gently=self._has_room_for_one_only()
+                )
             except MySQLdb.Error:
                 self.work.abort.check()
                 raise
@@ -155,6 +157,10 @@ class TableRun:
                 data={"indexes": built},
             )
         )
+
+    def _has_room_for_one_only(self) -> bool:
+        """Whether others write, and left room for no more than one thread of the copy."""
+        return self.work.others.are_writing and self.copier.threads == 1
 
     def analyze(self) -> None:
         """Statistics, so that the first queries after the swap have good plans."""

@@ -5,10 +5,20 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from migrations_app.engine import Event, Migration, Options, OutcomeKind, pulse, volume_setting
+from migrations_app.engine import (
+    DeferIndexes,
+    Event,
+    Migration,
+    Options,
+    OutcomeKind,
+    pulse,
+    shadow,
+    volume_setting,
+)
 from migrations_app.engine.autoscaler import Autoscaler, Reading
 from playground.comparison import compare
 from playground.shop import create_shop
@@ -213,6 +223,28 @@ def test_beside_others_the_default_begins_with_one_thread_and_says_so(schema: Sc
     make_numbers(schema, "alone", 20_000)
     outcome, recorder = migrate(schema, WIDEN.replace(" t ", " alone "))
     assert not {"threads_changed", "server_setting"} & set(recorder.kinds())
+
+
+def test_beside_others_an_index_is_built_on_one_thread(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    restore = shadow.restore_indexes
+
+    def watched(*arguments: Any, gently: bool) -> list[str]:
+        asked.append(gently)
+        return restore(*arguments, gently=gently)
+
+    monkeypatch.setattr(shadow, "restore_indexes", watched)
+    make_numbers(schema, "t", 5_000, "v INT NOT NULL, KEY (v)")
+    make_numbers(schema, "slow", 20)
+    options = Options(defer_indexes=DeferIndexes.ON)
+    with SlowApplication(schema):
+        assert migrate(schema, WIDEN, options)[0].kind is OutcomeKind.COMPLETED
+    back = WIDEN.replace("BIGINT", "INT")
+    assert migrate(schema, back, options)[0].kind is OutcomeKind.COMPLETED
+    assert asked == [True, False]
+    assert schema.execute("SHOW INDEX FROM t WHERE Key_name = 'v'")
 
 
 @pytest.fixture
