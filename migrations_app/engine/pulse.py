@@ -72,7 +72,7 @@ class Pulse:
             self._work.abort.check()
             self._threads_stay = self._chunk_time_stays = True
             self.close()
-            self._say_fixed(f"what the server does cannot be read ({_words(error)})")
+            self._say_fixed(f"what the server does cannot be read ({server_text(error)})")
 
     def _sample(self, now: float) -> None:
         if self._session is None:
@@ -94,7 +94,7 @@ class Pulse:
         except MySQLdb.Error as error:
             self._work.abort.check()
             self._threads_stay = True
-            self._say_fixed(f"what the server does cannot be read ({_words(error)})")
+            self._say_fixed(f"what the server does cannot be read ({server_text(error)})")
             return
         writes_secs = microsecs / _MICROSECS - self._copier.commit_secs
         if not is_measured:
@@ -182,10 +182,6 @@ class Pulse:
         session, self._session = self._session, None
         if session is not None:
             self._work.sessions.release(session)
-
-
-def _words(error: Exception) -> str:
-    return server_text(error) if isinstance(error, MySQLdb.Error) else str(error)
 
 
 def _average_secs(statements: int, writes_secs: float) -> float | None:
