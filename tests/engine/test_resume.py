@@ -55,9 +55,9 @@ def stop_in(schema: Schema, monkeypatch: pytest.MonkeyPatch, phase: Phase) -> Re
     elif phase is Phase.RESTORE_INDEXES:
         restore = shadow.restore_indexes
 
-        def slow(session: Any, *arguments: Any) -> Any:
+        def slow(session: Any, *arguments: Any, gently: bool) -> Any:
             session.query("SELECT SLEEP(60)")
-            return restore(session, *arguments)
+            return restore(session, *arguments, gently=gently)
 
         monkeypatch.setattr(shadow, "restore_indexes", slow)
     elif phase is Phase.WAITING_FOR_CUTOVER:
