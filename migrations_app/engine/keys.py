@@ -52,6 +52,7 @@ _MICROSECONDS = 1_000_000
 
 _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+    "=": operator.eq,
 }  # fmt: skip
 
 
@@ -132,12 +133,18 @@ class KeyColumn:
         return self._form.literal(self, value)
 
     def compared(self, quoted_column: str, sign: str, value: KeyValue) -> str:
-        """``column < value`` and the like, written so that the key's index is used."""
+        """``column < value`` and the like, written so that the key's index is used.
+
+        One value of an ENUM or SET is listed twice: of ``k IN (3)`` MySQL 9.7 makes ``k = 3``, and
+        then does not see that the key has its rows in order, so that it reads and sorts them all.
+        """
         values = self._all_values
         if not values:
             return f"{quoted_column} {sign} {self.literal(value)}"
         meets = _COMPARISONS[sign]
         chosen = [str(one) for one in values if meets(one, value)]
+        if len(chosen) == 1:
+            chosen *= 2
         return f"{quoted_column} IN ({', '.join(chosen)})" if chosen else "FALSE"
 
     @property

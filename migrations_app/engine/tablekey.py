@@ -78,30 +78,18 @@ class TableKey:
         """``lower <= key < upper``; None is unbounded. qualifier: ``t.`` before each column.
 
         Row constructors are written out, because the server uses no range on
-        ``(a, b) >= (1, 2)``.
+        ``(a, b) >= (1, 2)``. No comparison is there twice: the server makes exact ranges of the
+        condition, and then compares again for each row, which a text column's collation makes
+        the dearest part of reading it. A first column that both bounds share is no equality: the
+        server might look that up by itself, and read all it finds for every chunk.
         """
+        named = [(qualifier + quote(column.name), column) for column in self.columns]
         parts = []
         if lower is not None:
-            parts.append(self._beyond(lower, ">", ">=", qualifier))
+            parts.append(_beyond(named, lower, ">", ">="))
         if upper is not None:
-            parts.append(self._beyond(upper, "<", "<", qualifier))
+            parts.append(_beyond(named, upper, "<", "<"))
         return " AND ".join(parts) or "TRUE"
-
-    def _beyond(self, key: Key, strictly: str, at_last: str, qualifier: str) -> str:
-        parts = [
-            (column, qualifier + quote(column.name), value)
-            for column, value in zip(self.columns, key, strict=True)
-        ]
-        column, name, value = parts[-1]
-        condition = column.compared(name, at_last, value)
-        for column, name, value in reversed(parts[:-1]):
-            beyond = column.compared(name, strictly, value)
-            condition = f"({beyond} OR ({name} = {column.literal(value)} AND {condition}))"
-        if len(parts) > 1:
-            # Redundant, but it is what the range optimizer gets hold of.
-            column, name, value = parts[0]
-            condition = f"{column.compared(name, f'{strictly}=', value)} AND {condition}"
-        return condition
 
     def in_list(self, keys: Iterable[Key], qualifier: str = "") -> str:
         """``key IN (…)``; keys must not be empty."""
@@ -155,3 +143,14 @@ class TableKey:
             f"{name}={text}" for name, text in zip(self.names, self.to_texts(key), strict=True)
         ]
         return parts[0] if len(parts) == 1 else f"({', '.join(parts)})"
+
+
+def _beyond(named: Sequence[tuple[str, KeyColumn]], key: Key, strictly: str, at_last: str) -> str:
+    """The condition of one bound. named: quoted names and their columns."""
+    *parts, ((name, column), value) = zip(named, key, strict=True)
+    condition = column.compared(name, at_last, value)
+    for (name, column), value in reversed(parts):
+        beyond = column.compared(name, strictly, value)
+        equal = column.compared(name, "=", value)
+        condition = f"({beyond} OR ({equal} AND {condition}))"
+    return condition

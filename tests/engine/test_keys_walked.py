@@ -26,6 +26,11 @@ KEYS = {
         "k TINYINT, l SMALLINT UNSIGNED, m MEDIUMINT", "PRIMARY KEY (k, l, m)",
         "n.id % 5 - 2, n.id % 70, n.id",
     ),
+    "four texts": (
+        "k VARCHAR(9), l VARCHAR(9), m CHAR(9), o VARCHAR(9)", "PRIMARY KEY (k, l, m, o)",
+        "CONCAT('É', n.id % 3), CONCAT('b', n.id % 4), CONCAT('c', n.id % 5), n.id",
+    ),
+    "few first values": ("k VARCHAR(9), l INT", "PRIMARY KEY (k, l)", "n.id % 2, n.id"),
     "decimal": ("k DECIMAL(20,4)", "PRIMARY KEY (k)", "n.id / 7 - 100"),
     "date and time": (
         "k DATE, l DATETIME(6)", "PRIMARY KEY (k, l)",
@@ -110,15 +115,22 @@ def test_a_chunk_reads_its_own_rows_and_no_others(schema: Schema, name: str) -> 
         walked = TableKey(index.name, tuple(key_column(column) for column in found))
         chunker = Chunker("t", walked, ChunkSizer(1.0, 500))
         total = 0
+        session.query("FLUSH STATUS")
         while chunk := chunker.next(session):
-            session.query("FLUSH STATUS")
+            # Of a chunk whose boundary was asked for. One more where each range begins.
+            assert _rows_read(session) <= chunk.size + 20, chunk
             where = walked.where(chunk.lower, chunk.upper)
             rows = session.query(f"SELECT COUNT(v) FROM t {walked.force_index} WHERE {where}")[0][0]
-            read = session.query("SHOW SESSION STATUS LIKE 'Handler_read%'")
-            # One more where each range begins.
-            assert sum(int(count) for _, count in read) <= rows + 20, (where, read)
+            assert _rows_read(session) <= rows + 20, where
             chunker.finished(chunk, rows)
             total += rows
         assert total == ROWS
     finally:
         session.close()
+
+
+def _rows_read(session: Session) -> int:
+    """Since it was last asked."""
+    read = session.query("SHOW SESSION STATUS LIKE 'Handler_read%'")
+    session.query("FLUSH STATUS")
+    return sum(int(count) for _, count in read)
