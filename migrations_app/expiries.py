@@ -145,7 +145,7 @@ def _expiring_words(
         left = f"may be lost at any moment (since {until})"
     rows = words.grouped(newest.rows_copied)
     if end.by_age:
-        why = f"it is then above the request's age limit of {_span(request)}"
+        why = f"from then on it is older than the request allows, which is {_span(request)}"
         remedy = "Start it before."
     else:
         why = f"the target may delete the binary log from then on. {_sentence(log_reason)}"

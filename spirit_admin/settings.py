@@ -273,6 +273,13 @@ UNFOLD: dict[str, Any] = {
     "SITE_HEADER": "Spirit Admin",
     "SITE_SUBHEADER": "Online schema changes for MySQL",
     "SITE_SYMBOL": "database",
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda request: static("migrations_app/icon.svg"),
+        }
+    ],
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {

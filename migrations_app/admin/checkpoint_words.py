@@ -69,7 +69,7 @@ def standing(checkpoint: Checkpoint, request: MigrationRequest, now: dt.datetime
     hours = end.hours_left(now)
     soon = hours < settings.CHECKPOINT_WARN_HOURS
     reason = (
-        f"It is then above the request's age limit of "
+        f"From then on it is older than the request allows, which is "
         f"{words.duration(request.checkpoint_max_age_secs)}."
         if end.by_age
         else "The target may delete the binary log that it needs from then on."

@@ -25,11 +25,13 @@ from migrations_app.commandline.arguments import (
     dsn_of,
     positive,
     secs,
+    threads,
 )
 from migrations_app.engine import (
     DEFAULT_VOLUME,
     MAX_VOLUME,
     MIN_VOLUME,
+    MOST_THREADS,
     DeferIndexes,
     Dsn,
     EngineError,
@@ -62,7 +64,10 @@ def add_to(commands: Any) -> None:
         help="how hard to work: threads, chunk time and lock wait (default: %(default)s)",
     )
     parser.add_argument(
-        "--threads", type=positive, help="copier threads, instead of the volume's; stays so"
+        "--threads",
+        type=threads,
+        metavar=f"1..{MOST_THREADS}",
+        help="copier threads, instead of the volume's; stays so",
     )
     parser.add_argument(
         "--autoscale", action=argparse.BooleanOptionalAction, default=True,

@@ -8,6 +8,8 @@ import enum
 MIN_VOLUME = 1
 DEFAULT_VOLUME = 3
 MAX_VOLUME = 11
+# Twice what the loudest volume has at most; each is a thread here and a session on the server.
+MOST_THREADS = 64
 
 
 class DeferIndexes(enum.StrEnum):

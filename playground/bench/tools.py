@@ -214,5 +214,5 @@ def find_tools() -> tuple[list[Tool], list[str]]:
         if program:
             tools.append(make(program))
         else:
-            missing.append(f"{name} is not installed (on the PATH, or named by {variable}).")
+            missing.append(f"Left out: {name} is not on the PATH, nor named by {variable}.")
     return tools, missing

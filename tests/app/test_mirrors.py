@@ -251,7 +251,7 @@ def test_the_age_limit_is_an_end_too(
     assert expiries.end_of(found, request).by_age
     ((level, message),) = told(request, "checkpoint_expiring")
     assert level == "warning"
-    assert "above the request's age limit of 10 h" in message
+    assert "older than the request allows, which is 10 h" in message
     assert "binlog_expire_logs_seconds" not in message
     assert Event.objects.get(request=request).data["cause"] == "age"
 

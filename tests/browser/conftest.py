@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from django.conf import settings
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from playground.browsers import open_browser
 from playground.children import Child
@@ -31,6 +31,7 @@ END_TIMEOUT_SECS = 30
 # How long a page may take to show what a test waits for, on a busy machine.
 SHOWN_TIMEOUT_MS = 60_000
 WIDTH, HEIGHT = 1280, 900
+expect.set_options(timeout=SHOWN_TIMEOUT_MS)
 
 ACCOUNTS = """
 from django.contrib.auth.models import Group, User

@@ -15,6 +15,7 @@ from migrations_app.engine import (
     Migration,
     Options,
     OutcomeKind,
+    chunker,
     pulse,
     shadow,
     volume_setting,
@@ -186,8 +187,10 @@ class SlowApplication:
 
 @pytest.mark.usefixtures("quick_decisions")
 def test_a_slow_application_gets_room_and_a_step_that_did_not_help_is_taken_back(
-    schema: Schema,
+    schema: Schema, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # So that the copy takes longer than two decisions on any machine.
+    monkeypatch.setattr(chunker, "MAX_CHUNK_ROWS", 300)
     make_numbers(schema, "t", 900_000)
     make_numbers(schema, "slow", 20)
     # What the server knows of the time before: quick statements.

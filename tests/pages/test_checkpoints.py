@@ -72,7 +72,7 @@ def test_an_age_limit_is_no_matter_of_the_log(
     Checkpoint.objects.filter(request=told).update(resumable=True)
     put_in_state(told, "stopped", checkpoint_max_age_secs=5 * 3600)  # type: ignore[arg-type]
     page = clients["operator"].get(DETAIL.format(told.pk)).content.decode()
-    assert "age limit of 5 h" in page
+    assert "older than the request allows, which is 5 h" in page
     assert "or raise" not in page
 
 
