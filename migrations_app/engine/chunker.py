@@ -102,7 +102,7 @@ class Watermark:
         """``{"Key":["id"],"ChunkSize":1000,"LowerBound":{…},"UpperBound":{…}}``; a bound that
         does not exist has the value null."""
         document = {
-            "Key": list(self.key.names),
+            "Key": _walked(self.key),
             "ChunkSize": self.chunk_size,
             "LowerBound": _bound_json(self.key, self.lower, inclusive=True),
             "UpperBound": _bound_json(
@@ -116,8 +116,8 @@ class Watermark:
         """Read a watermark back. Raises ValueError when it is not one, or not of this key."""
         try:
             document = json.loads(text)
-            if list(document["Key"]) != list(key.names):
-                raise ValueError(f"its key is {document['Key']}, the table's is {list(key.names)}")
+            if list(document["Key"]) != _walked(key):
+                raise ValueError(f"its key is {document['Key']}, the table's is {_walked(key)}")
             upper = document["UpperBound"]["Value"]
             lower = document["LowerBound"]["Value"]
             return cls(
@@ -128,6 +128,10 @@ class Watermark:
             )
         except (KeyError, TypeError, json.JSONDecodeError, ArithmeticError) as error:
             raise ValueError(f"the watermark cannot be read ({error!r})") from error
+
+
+def _walked(key: TableKey) -> list[str]:
+    return [f"{column.name} DESC" if column.descending else column.name for column in key.columns]
 
 
 def _bound_json(key: TableKey, bound: Key | None, *, inclusive: bool) -> dict[str, object]:
@@ -225,18 +229,36 @@ class Chunker:
         return value
 
     def _upper_by_query(self, session: Session, lower: Key | None, size: int) -> Key | None:
-        rows = session.query(
-            f"SELECT {self._key.select_list} FROM {self._table_sql} {self._key.force_index} "
-            f"WHERE {self._key.where(lower, None)} ORDER BY {self._key.column_list} "
-            f"LIMIT 1 OFFSET {size}"
-        )
-        if not rows:
+        first, *rest = self._key.columns
+        if lower is not None and rest and first.is_listed:
+            return self._upper_by_first_value(session, lower, size)
+        upper = self._key_at(session, self._key.where(lower, None), size)
+        if upper is None:
             return None
-        upper = self._key.parse(rows[0])
         if self._key.is_single_integer and lower is not None:
             span = int(upper[0]) - int(lower[0])
             self._by_range = span * _DENSE_SHARE < size
         return upper
+
+    def _upper_by_first_value(self, session: Session, lower: Key, size: int) -> Key | None:
+        """A boundary within the rows of lower's first value, or at the first row of the next one.
+
+        From ``k IN (2, 3) OR (k IN (1, 1) AND …)`` MySQL 9.7 reads the whole index up to the
+        boundary, since it takes LIMIT for a promise that this ends early.
+        """
+        upper = self._key_at(session, self._key.where_first_is(lower), size)
+        for value in self._key.columns[0].values_after(lower[0]):
+            if upper is not None:
+                break
+            upper = self._key_at(session, self._key.where_first_is((value,)), 0)
+        return upper
+
+    def _key_at(self, session: Session, where: str, offset: int) -> Key | None:
+        rows = session.query(
+            f"SELECT {self._key.select_list} FROM {self._table_sql} {self._key.force_index} "
+            f"WHERE {where} ORDER BY {self._key.order} LIMIT 1 OFFSET {offset}"
+        )
+        return self._key.parse(rows[0]) if rows else None
 
     def finished(self, chunk: Chunk, rows: int) -> None:
         """Note that a chunk of so many rows is done."""

@@ -216,7 +216,7 @@ class Copier:
         rows = session.query(
             f"SELECT {source.select_list} FROM {self._work.names.source_sql} {source.force_index} "
             f"WHERE {source.where(chunk.lower, chunk.upper)} AND {condition} "
-            f"ORDER BY {source.column_list} LIMIT 1 OFFSET {offset}"
+            f"ORDER BY {source.order} LIMIT 1 OFFSET {offset}"
         )
         return source.parse(rows[0]) if rows else None
 

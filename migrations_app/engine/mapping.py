@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 from migrations_app.engine import keys
 from migrations_app.engine.errors import RefusedError
@@ -154,8 +155,19 @@ def _refusal(column: Column) -> str:
     return keys.refuse_reason(key_column(column))
 
 
-def key_column(column: Column) -> KeyColumn:
-    return KeyColumn.from_information_schema(column.facts, column.ordinal)
+def key_column(column: Column, *, descending: bool = False) -> KeyColumn:
+    found = KeyColumn.from_information_schema(column.facts, column.ordinal)
+    return dataclasses.replace(found, descending=descending)
+
+
+def key_columns(index: Index, columns: Iterable[Column]) -> tuple[KeyColumn, ...]:
+    """columns: those that the index begins with.
+
+    An index that is DESC throughout is read backwards; one of both directions only as it is.
+    """
+    pairs = list(zip(columns, index.descending, strict=False))
+    mixed = len({down for _, down in pairs}) > 1
+    return tuple(key_column(column, descending=mixed and down) for column, down in pairs)
 
 
 def _shared_key(source: Table, shadow: Table, new_names: dict[str, str]) -> KeyPair:
@@ -179,7 +191,7 @@ def _shared_key(source: Table, shadow: Table, new_names: dict[str, str]) -> KeyP
                 if order is None
             ]
             continue
-        key = TableKey(index.name, tuple(key_column(pair.source) for pair in pairs))
+        key = TableKey(index.name, key_columns(index, [pair.source for pair in pairs]))
         return KeyPair(
             source=key,
             shadow=key.renamed(candidate.name, new_names),
@@ -224,7 +236,7 @@ def _index_for(shadow: Table, pairs: list[ColumnPair]) -> tuple[Index, bool, boo
 
 def _own_columns(index: Index, pairs: list[ColumnPair]) -> tuple[KeyColumn, ...]:
     targets = {pair.target.name.lower(): pair.target for pair in pairs}
-    return tuple(key_column(targets[name.lower()]) for name in index.columns[: len(pairs)])
+    return key_columns(index, [targets[name.lower()] for name in index.columns[: len(pairs)]])
 
 
 def _changed_key_reason(source: Table, changed: list[str]) -> str:

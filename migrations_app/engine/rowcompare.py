@@ -210,6 +210,6 @@ class _Side:
     def key_at(self, session: Session, part: Range, offset: int) -> Key | None:
         rows = session.query(
             f"SELECT {self.select_list} {self._from(part, None)} "
-            f"ORDER BY {self.key.column_list} LIMIT 1 OFFSET {offset}"
+            f"ORDER BY {self.key.order} LIMIT 1 OFFSET {offset}"
         )
         return self.source_key.parse(rows[0]) if rows else None

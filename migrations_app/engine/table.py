@@ -39,7 +39,8 @@ class ColumnPair:
 class Index:
     """An index; ``columns`` holds "" for a functional part.
 
-    prefix_chars: for each column how many characters (bytes) are indexed, None for all of it.
+    prefix_chars: for each column how many characters (bytes) are indexed, None for all of it;
+    descending: for each column whether it is DESC.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Index:
     visible: bool
     definition: str
     prefix_chars: tuple[int | None, ...] = ()
+    descending: tuple[bool, ...] = ()
 
     @property
     def primary(self) -> bool:
@@ -149,6 +151,7 @@ def _load_indexes(session: Session, where: str, columns: list[dict[str, Any]]) -
             prefix_chars=tuple(
                 None if part["SUB_PART"] is None else int(part["SUB_PART"]) for part in parts
             ),
+            descending=tuple(part["COLLATION"] == "D" for part in parts),
         )
         for name, parts in grouped.items()
     )

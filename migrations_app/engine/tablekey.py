@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from migrations_app.engine.keys import Key, KeyColumn
+from migrations_app.engine.keys import Key, KeyColumn, KeyValue
 from migrations_app.engine.names import quote
 from migrations_app.engine.session import Row
 
@@ -19,6 +19,7 @@ KEYS_A_BATCH = 1_000
 # Of key values; as hexadecimal literals they take twice as much. A server's max_allowed_packet may
 # be as low as a megabyte.
 _BYTES_A_BATCH = 200_000
+_DOWNWARDS = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,8 +61,19 @@ class TableKey:
         return ", ".join(quote(name) for name in self.names)
 
     @property
-    def descending(self) -> str:
-        return ", ".join(f"{quote(name)} DESC" for name in self.names)
+    def order(self) -> str:
+        """For ORDER BY: the sequence in which the key is walked."""
+        return ", ".join(
+            f"{quote(column.name)} DESC" if column.descending else quote(column.name)
+            for column in self.columns
+        )
+
+    @property
+    def order_from_end(self) -> str:
+        return ", ".join(
+            quote(column.name) if column.descending else f"{quote(column.name)} DESC"
+            for column in self.columns
+        )
 
     @property
     def select_list(self) -> str:
@@ -75,7 +87,9 @@ class TableKey:
         )
 
     def where(self, lower: Key | None, upper: Key | None, qualifier: str = "") -> str:
-        """``lower <= key < upper``; None is unbounded. qualifier: ``t.`` before each column.
+        """``lower <= key < upper`` as the key is walked; None is unbounded.
+
+        qualifier: ``t.`` before each column.
 
         Row constructors are written out, because the server uses no range on
         ``(a, b) >= (1, 2)``. No comparison is there twice: the server makes exact ranges of the
@@ -86,10 +100,20 @@ class TableKey:
         named = [(qualifier + quote(column.name), column) for column in self.columns]
         parts = []
         if lower is not None:
-            parts.append(_beyond(named, lower, ">", ">="))
+            parts.append(_beyond(named, lower, strictly=">", at_last=">="))
         if upper is not None:
-            parts.append(_beyond(named, upper, "<", "<"))
+            parts.append(_beyond(named, upper, strictly="<", at_last="<"))
         return " AND ".join(parts) or "TRUE"
+
+    def where_first_is(self, lower: Key) -> str:
+        """``lower <= key``, of the rows that have lower's first value; all of them, if that is all
+        that lower has."""
+        named = [(quote(column.name), column) for column in self.columns[: len(lower)]]
+        name, column = named[0]
+        condition = column.compared(name, "=", lower[0])
+        if len(lower) > 1:
+            condition += f" AND {_beyond(named[1:], lower[1:], strictly='>', at_last='>=')}"
+        return condition
 
     def in_list(self, keys: Iterable[Key], qualifier: str = "") -> str:
         """``key IN (…)``; keys must not be empty."""
@@ -145,12 +169,18 @@ class TableKey:
         return parts[0] if len(parts) == 1 else f"({', '.join(parts)})"
 
 
-def _beyond(named: Sequence[tuple[str, KeyColumn]], key: Key, strictly: str, at_last: str) -> str:
+def _beyond(
+    named: Sequence[tuple[str, KeyColumn]], key: Key, *, strictly: str, at_last: str
+) -> str:
     """The condition of one bound. named: quoted names and their columns."""
     *parts, ((name, column), value) = zip(named, key, strict=True)
-    condition = column.compared(name, at_last, value)
+    condition = _compared(name, column, at_last, value)
     for (name, column), value in reversed(parts):
-        beyond = column.compared(name, strictly, value)
+        beyond = _compared(name, column, strictly, value)
         equal = column.compared(name, "=", value)
         condition = f"({beyond} OR ({equal} AND {condition}))"
     return condition
+
+
+def _compared(name: str, column: KeyColumn, sign: str, value: KeyValue) -> str:
+    return column.compared(name, _DOWNWARDS[sign] if column.descending else sign, value)

@@ -87,7 +87,8 @@ class TableRun:
         key = self.work.mapping.shadow_key
         rows = session.query(
             f"SELECT {self.work.mapping.keys.shadow_select_list()} "
-            f"FROM {self.work.names.shadow_sql} {key.force_index} ORDER BY {key.descending} LIMIT 1"
+            f"FROM {self.work.names.shadow_sql} {key.force_index} "
+            f"ORDER BY {key.order_from_end} LIMIT 1"
         )
         return key.parse(rows[0]) if rows else None
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from migrations_app.engine import Options, OutcomeKind, Phase
+from migrations_app.engine import Options, OutcomeKind, Phase, keys
 from migrations_app.engine.chunker import Chunker, ChunkSizer
-from migrations_app.engine.mapping import key_column, usable_keys
+from migrations_app.engine.mapping import key_columns, usable_keys
 from migrations_app.engine.session import Session
 from migrations_app.engine.table import load_table
 from migrations_app.engine.tablekey import TableKey
@@ -30,6 +30,14 @@ KEYS = {
         "k VARCHAR(9), l VARCHAR(9), m CHAR(9), o VARCHAR(9)", "PRIMARY KEY (k, l, m, o)",
         "CONCAT('É', n.id % 3), CONCAT('b', n.id % 4), CONCAT('c', n.id % 5), n.id",
     ),
+    "mixed directions": (
+        "k INT, l INT, m VARCHAR(9)", "PRIMARY KEY (k, l DESC, m)", "n.id % 3, n.id % 50, n.id",
+    ),
+    "newest first, upwards within": (
+        "k DATETIME, l VARCHAR(9), m INT", "PRIMARY KEY (k DESC, l, m DESC)",
+        "DATE'2020-01-01' + INTERVAL n.id % 5 DAY, n.id % 20, n.id",
+    ),
+    "downwards throughout": ("k INT, l INT", "PRIMARY KEY (k DESC, l DESC)", "n.id % 3, n.id"),
     "few first values": ("k VARCHAR(9), l INT", "PRIMARY KEY (k, l)", "n.id % 2, n.id"),
     "decimal": ("k DECIMAL(20,4)", "PRIMARY KEY (k)", "n.id / 7 - 100"),
     "date and time": (
@@ -57,6 +65,15 @@ KEYS = {
     ),
     "enum first": (
         "k ENUM('z','m','a'), l INT", "PRIMARY KEY (k, l)", "n.id % 3 + 1, n.id",
+    ),
+    "enum first, mostly one value": (
+        "k ENUM('z','m','a'), l INT", "PRIMARY KEY (k, l)", "IF(n.id % 100, 1, 3), n.id",
+    ),
+    "set first, mostly empty": (
+        "k SET('b','c','a'), l INT", "PRIMARY KEY (k, l)", "IF(n.id % 100, 0, 3), n.id",
+    ),
+    "enum downwards": (
+        "k ENUM('z','m','a'), l INT", "PRIMARY KEY (k DESC, l)", "n.id % 3 + 1, n.id",
     ),
     "enum after a number": (
         "k INT, l ENUM('z','m','a'), m INT", "PRIMARY KEY (k, l, m)",
@@ -112,7 +129,7 @@ def test_a_chunk_reads_its_own_rows_and_no_others(schema: Schema, name: str) -> 
         assert table is not None
         index = usable_keys(table)[0]
         found = [column for name in index.columns if (column := table.column(name))]
-        walked = TableKey(index.name, tuple(key_column(column) for column in found))
+        walked = TableKey(index.name, key_columns(index, found))
         chunker = Chunker("t", walked, ChunkSizer(1.0, 500))
         total = 0
         session.query("FLUSH STATUS")
@@ -127,6 +144,36 @@ def test_a_chunk_reads_its_own_rows_and_no_others(schema: Schema, name: str) -> 
         assert total == ROWS
     finally:
         session.close()
+
+
+MEMBERS = ", ".join(f"'m{number}'" for number in range(64))
+
+
+def test_a_key_that_the_server_does_not_find_again_is_refused(schema: Schema) -> None:
+    schema.execute(f"CREATE TABLE t (k SET({MEMBERS}) PRIMARY KEY, v INT NOT NULL)")
+    outcome, _ = migrate(schema, STATEMENT, Options(threads=1))
+    assert outcome.kind is OutcomeKind.REFUSED
+    assert "no usable key" in outcome.message
+
+
+def test_rows_whose_keys_do_not_find_them_are_not_verified(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What differs and is then not found is no row that was deleted meanwhile."""
+    monkeypatch.setattr(keys, "_MOST_BITS_COMPARED", 65)
+    make_numbers(schema, "n", ROWS)
+    schema.execute(f"CREATE TABLE t (l INT, k SET({MEMBERS}), v INT NOT NULL, PRIMARY KEY (l, k))")
+    schema.execute("INSERT INTO t SELECT n.id, 9223372036854775808 + n.id, n.id FROM n")
+    gate = ChunkGate(monkeypatch, chunks=2)
+    with RunInThread(schema, STATEMENT, Options(threads=1)) as run:
+        run.wait_for_phase(Phase.COPY_ROWS)
+        assert gate.held.wait(20)
+        schema.execute("UPDATE t SET v = -v WHERE v % 10 = 0")
+        schema.execute("DELETE FROM t WHERE v % 10 = 3")
+        gate.open()
+        outcome = run.outcome()
+    assert outcome.kind is OutcomeKind.FAILED, outcome
+    assert "differ from their copies although" in outcome.message
 
 
 def _rows_read(session: Session) -> int:
