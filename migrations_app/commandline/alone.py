@@ -30,6 +30,10 @@ def main(words: Sequence[str]) -> NoReturn:
     parser = argparse.ArgumentParser(prog="manage.py spirit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     importlib.import_module(f"migrations_app.commandline.{words[0]}").add_to(commands)
+    try:
+        "".join(words).encode()
+    except UnicodeEncodeError:
+        parser.error("an argument has bytes that are no UTF-8")
     options = vars(parser.parse_args(words))
     try:
         code = running.exit_code_of(options)

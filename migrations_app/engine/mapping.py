@@ -151,7 +151,7 @@ def usable_keys(table: Table) -> list[Index]:
 
 def _refusal(column: Column) -> str:
     if column.generated:
-        return f"{column.name} is generated"
+        return f"Column {column.name} is generated: use a key of stored columns."
     return keys.refuse_reason(key_column(column))
 
 
@@ -249,10 +249,17 @@ def _changed_key_reason(source: Table, changed: list[str]) -> str:
 
 def no_key_reason(source: Table) -> str:
     if not usable_keys(source):
-        return (
+        reasons = {
+            _refusal(column)
+            for index in source.indexes
+            for name in index.columns
+            if index.unique and (column := source.column(name)) is not None
+        }
+        what = (
             f"The table {source.name} has no usable key: add a primary key, or a unique key whose "
             f"columns are NOT NULL, first."
         )
+        return " ".join([what, *sorted(reasons - {""})])
     return (
         f"After this change no index of {source.name} would begin with the columns of a present "
         f"unique key, so rows could not be found again. Keep the present key as an index in this "

@@ -133,6 +133,8 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(any_scheme: Schema, start
         ("ALTR TABLE t ADD x INT", (), 2, "begins with 'ALTR TABLE'"),
         ("ALTER TABLE nowhere ADD x INT", (), 2, "There is no table"),
         (WIDEN, ("--volume", "12"), 2, "must be between 1 and 11"),
+        (WIDEN, ("--threads", "65"), 2, "must be 64 or less"),
+        (WIDEN, ("--title", "\udcff"), 2, "no UTF-8"),
         (WIDEN, ("--dsn", "postgres://x"), 2, "must begin with mysql://"),
         (WIDEN, ("--dsn", f"mysql://a:secret-word@127.0.0.1:{find_free_port()}/d"), 5,
          "cannot be reached"),
