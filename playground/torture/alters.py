@@ -74,6 +74,7 @@ _KEY_SAME: Mapping[str, tuple[str, ...]] = {
     "decimal": ("DECIMAL(20,3)",),
     "bytes": ("VARBINARY(40)",),
     "auto": ("BIGINT UNSIGNED AUTO_INCREMENT", "INT UNSIGNED"),
+    "mixed": ("INT",),
 }
 _KEY_OTHER: Mapping[str, tuple[str, ...]] = {
     "decimal": ("DECIMAL(24,6)",),

@@ -46,12 +46,13 @@ class Column:
 @dataclasses.dataclass(frozen=True)
 class KeyKind:
     """How rows are numbered: types of the key's columns, and the key of a number. Different
-    numbers give different keys, for the server's collation too."""
+    numbers give different keys, for the server's collation too. down: those that are DESC."""
 
     name: str
     types: tuple[str, ...]
     key_of: Callable[[int], Key] = dataclasses.field(compare=False, repr=False)
     auto_increment: bool = False
+    down: tuple[int, ...] = ()
 
 
 def _member(number: int) -> str:
@@ -68,6 +69,10 @@ KEY_KINDS = (
     KeyKind("auto", ("INT UNSIGNED AUTO_INCREMENT",), lambda n: (n + 1,), auto_increment=True),
     KeyKind("unsigned", ("BIGINT UNSIGNED",), lambda n: (2**63 - 60_000 + n * 3,)),
     KeyKind("composite", ("SMALLINT", "INT"), lambda n: (n % 13 - 6, n // 13 - 1000)),
+    KeyKind("mixed", ("SMALLINT", "INT"), lambda n: (n % 13 - 6, n // 13 - 1000), down=(1,)),
+    KeyKind(
+        "newest", ("DATETIME", "INT"), lambda n: (_EPOCH + dt.timedelta(days=n % 40), n), down=(0,)
+    ),
     KeyKind("decimal", ("DECIMAL(14,3)",), lambda n: (Decimal(n * 37 - 2_000_000).scaleb(-3),)),
     KeyKind(
         "datetime",
@@ -136,7 +141,10 @@ class Shape:
         )
 
     def create_sql(self) -> str:
-        names = ", ".join(quote(name) for name in self.key)
+        names = ", ".join(
+            quote(name) + (" DESC" if place in self.key_kind.down else "")
+            for place, name in enumerate(self.key)
+        )
         key = f"PRIMARY KEY ({names})" if self.primary else f"UNIQUE KEY uk ({names})"
         defined = [column.sql() for column in (*self.key_columns, *self.columns)]
         return f"CREATE TABLE {NAME} (\n  " + ",\n  ".join([*defined, key, *self.indexes]) + "\n)"
