@@ -20,6 +20,7 @@ from migrations_app.engine.table import Index, Table, load_table, show_create_ta
 _DEFER_FROM_ROWS = 200_000
 _DDL_BUFFER_BYTES = 256 * 1024 * 1024
 _DDL_THREADS = 4
+_DDL_THREADS_BESIDE_OTHERS = 2
 
 
 def create(session: Session, statement: Statement, source: Table) -> Table:
@@ -130,13 +131,13 @@ def restore_indexes(
 ) -> list[str]:
     """Build those of the indexes that are not there yet, in one statement; returns them.
 
-    gently: on one thread, for a server where others would have to wait for more. A run that was
+    gently: on fewer threads, for a server where others would have to wait for more. A run that was
     killed during the build may have finished it: so look first.
     """
     present = {index.definition for index in load(session, names).indexes}
     missing = [definition for definition in definitions if definition not in present]
     if missing:
-        threads = 1 if gently else _DDL_THREADS
+        threads = _DDL_THREADS_BESIDE_OTHERS if gently else _DDL_THREADS
         for setting in (
             f"innodb_ddl_buffer_size = {_DDL_BUFFER_BYTES}",
             f"innodb_ddl_threads = {threads}",
