@@ -228,7 +228,7 @@ def test_beside_others_the_default_begins_with_one_thread_and_says_so(schema: Sc
     assert not {"threads_changed", "server_setting"} & set(recorder.kinds())
 
 
-def test_beside_others_an_index_is_built_on_one_thread(
+def test_beside_others_an_index_is_built_on_fewer_threads(
     schema: Schema, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[bool] = []
