@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+import MySQLdb
+
 from migrations_app.engine import resume
 from migrations_app.engine.abort import Abort
 from migrations_app.engine.begin import Beginning
@@ -12,7 +14,7 @@ from migrations_app.engine.binlog import PositionLostError
 from migrations_app.engine.checkpoint import CheckpointTable, Unsaved
 from migrations_app.engine.copyrun import CopyRun, Plan
 from migrations_app.engine.deltas import DeltaBuffer
-from migrations_app.engine.errors import TransientError
+from migrations_app.engine.errors import EngineError, TransientError
 from migrations_app.engine.feed import Feed
 from migrations_app.engine.fence import TableLock
 from migrations_app.engine.names import TableNames
@@ -25,7 +27,7 @@ from migrations_app.engine.session import Session, Sessions
 from migrations_app.engine.statement import Change
 from migrations_app.engine.table import Table
 from migrations_app.engine.tablerun import TablePlan
-from migrations_app.engine.tidy import tidy
+from migrations_app.engine.tidy import tidy, untidied
 from migrations_app.engine.visibility import Visibility
 from migrations_app.engine.work import Calls, Run, Work
 
@@ -162,8 +164,11 @@ class Phases:
         self._tidy()
 
     def _tidy(self) -> None:
-        with self._sessions.opened("tidy") as session:
-            self.kept = tidy(session, self.change, self.checkpoints, self._options)
+        try:
+            with self._sessions.opened("tidy") as session:
+                self.kept = tidy(session, self.change, self.checkpoints, self._options)
+        except (EngineError, MySQLdb.Error) as error:
+            self.kept = untidied(error)
 
     def _begin(
         self, beginning: Beginning, sources: tuple[Table, ...], facts: ServerFacts

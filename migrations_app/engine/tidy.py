@@ -27,5 +27,13 @@ def tidy(session: Session, change: Change, checkpoints: CheckpointTable, options
         checkpoints.drop(session)
         sentinel.drop_unless_needed(session, change.first.names)
     except (MySQLdb.Error, ServerLostError) as error:
-        kept = f"Something could not be dropped and is still there: {server_text(error)}."
+        kept = untidied(error)
     return kept
+
+
+def untidied(error: BaseException) -> str:
+    """The words for tables that stay because of an error, and what becomes of them."""
+    return (
+        f"Something could not be dropped and is still there: {server_text(error).rstrip('.')}. "
+        f"Run the same once more: it finds the change made, and only tidies up."
+    )

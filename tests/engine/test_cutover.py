@@ -100,7 +100,9 @@ def test_a_run_that_ended_right_after_the_rename_is_finished_by_the_next(
         raise ServerLostError("Lost before anything could be tidied up.")
 
     monkeypatch.setattr(engine_phases, "tidy", lost)
-    Migration(schema.dsn, WIDEN, Options(reconnect_secs=0), Recorder()).run()
+    outcome = Migration(schema.dsn, WIDEN, Options(reconnect_secs=0), Recorder()).run()
+    assert outcome.kind is OutcomeKind.COMPLETED
+    assert "still there: Lost before anything could be tidied up" in outcome.message
     assert tables_of(schema) == {"t", "_t_old", "_t_chkpnt"}
     schema.execute("INSERT INTO t VALUES (5000000000, 5000000000)")
     monkeypatch.undo()

@@ -11,6 +11,7 @@ import pytest
 from MySQLdb.constants import ER
 
 from migrations_app.engine import Options, OutcomeKind, Phase, reconnect
+from migrations_app.engine.copyrun import CopyRun
 from playground.server import PrivateServer
 from tests.conftest import Schema, fresh_schema
 from tests.engine.stepping import ChunkGate
@@ -197,3 +198,26 @@ def test_a_later_run_of_the_same_owner_ends_an_earlier_one_that_hangs(
         # Whether it saw its lost lock or its successor's rename first.
         assert vanished.outcome().kind is OutcomeKind.TRANSIENT
     assert schema.execute("SELECT COUNT(*) FROM t") == [(ROWS,)]
+
+
+def test_a_server_lost_right_after_the_swap_leaves_words_and_the_next_run_tidies_up(
+    own_schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema = own_schema
+    close = CopyRun.close
+
+    def losing(copy: CopyRun) -> None:
+        close(copy)
+        schema.server.kill()
+
+    monkeypatch.setattr(CopyRun, "close", losing)
+    outcome, _ = migrate(schema, WIDEN, UNAIDED)
+    monkeypatch.undo()
+    assert outcome.kind is OutcomeKind.COMPLETED, outcome.message
+    assert "could not be dropped and is still there" in outcome.message
+    schema.server.start()
+    assert "_t_chkpnt" in tables_of(schema)
+    outcome, recorder = migrate(schema, WIDEN, Options())
+    assert outcome.kind is OutcomeKind.COMPLETED, outcome.message
+    assert "started" not in recorder.kinds()
+    assert tables_of(schema) == {"t"}
