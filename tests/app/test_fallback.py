@@ -81,7 +81,7 @@ def test_strict_keeps_all_and_offers_to_start_afresh(
 def test_volume_3_8_2_during_a_copy_is_three_runs_and_nobody_saw_it_rest(
     workers: Workers, schema: Schema
 ) -> None:
-    make_orders(schema, 300_000)
+    make_orders(schema, 500_000)
     request = start_request(schema, volume=3)
     # The copy is paused before it can end; each run writes a checkpoint soon after its beginning.
     workers.start()
@@ -95,7 +95,7 @@ def test_volume_3_8_2_during_a_copy_is_three_runs_and_nobody_saw_it_rest(
             seen.add(current(request).state)
             return request.running_volume == wanted
 
-        wait_for(f"volume {volume}", changed, 30)
+        wait_for(f"volume {volume}", changed, 60)
         order.refresh_from_db()
         assert order.result == CommandResult.DONE
         wait_for("its threads", lambda: request.runs.first().threads)  # type: ignore[union-attr]
@@ -111,7 +111,7 @@ def test_volume_3_8_2_during_a_copy_is_three_runs_and_nobody_saw_it_rest(
         # What the checkpoint held was not copied again.
         assert later.resumed_from is not None
         assert later.resumed_from.rows_copied == earlier.rows_at_end == later.rows_at_start
-    assert_swapped(schema, 300_000)
+    assert_swapped(schema, 500_000)
 
 
 def threads_of(volume: int, runs: list[Run]) -> int:
