@@ -8,14 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from migrations_app.engine import (
-    MOST_THREADS,
-    DeferIndexes,
-    Dsn,
-    EngineError,
-    RefusedError,
-    TransientError,
-)
+from migrations_app.engine import DeferIndexes, Dsn, EngineError, RefusedError, TransientError
 
 DSN_VARIABLE = "SPIRIT_DSN"
 REFUSED, TRANSIENT = 2, 5
@@ -93,13 +86,6 @@ def positive(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
     if number < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
-
-
-def threads(text: str) -> int:
-    number = positive(text)
-    if number > MOST_THREADS:
-        raise argparse.ArgumentTypeError(f"must be {MOST_THREADS} or less")
     return number
 
 

@@ -25,7 +25,6 @@ from migrations_app.commandline.arguments import (
     dsn_of,
     positive,
     secs,
-    threads,
 )
 from migrations_app.engine import (
     DEFAULT_VOLUME,
@@ -65,7 +64,7 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument(
         "--threads",
-        type=threads,
+        type=_threads,
         metavar=f"1..{MOST_THREADS}",
         help="copier threads, instead of the volume's; stays so",
     )
@@ -198,6 +197,13 @@ def _volume(text: str) -> int:
     number = positive(text)
     if not MIN_VOLUME <= number <= MAX_VOLUME:
         raise argparse.ArgumentTypeError(f"must be between {MIN_VOLUME} and {MAX_VOLUME}")
+    return number
+
+
+def _threads(text: str) -> int:
+    number = positive(text)
+    if number > MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"must be {MOST_THREADS} or less")
     return number
 
 

@@ -56,6 +56,7 @@ _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
     "=": operator.eq,
 }  # fmt: skip
+_DOWNWARDS = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}
 
 
 class _Form(Protocol):
@@ -139,11 +140,12 @@ class KeyColumn:
         return self._form.literal(self, value)
 
     def compared(self, quoted_column: str, sign: str, value: KeyValue) -> str:
-        """``column < value`` and the like, written so that the key's index is used.
+        """``column < value`` and the like as the key is walked, written so that its index is used.
 
         One value of an ENUM or SET is listed twice: of ``k IN (3)`` MySQL 9.7 makes ``k = 3``, and
         then does not see that the key has its rows in order, so that it reads and sorts them all.
         """
+        sign = self._as_walked(sign)
         values = self._all_values
         if not values:
             return f"{quoted_column} {sign} {self.literal(value)}"
@@ -160,9 +162,12 @@ class KeyColumn:
 
     def values_after(self, value: KeyValue) -> list[int]:
         """Those of a listed column that come after it where the key is walked."""
-        meets = _COMPARISONS["<" if self.descending else ">"]
+        meets = _COMPARISONS[self._as_walked(">")]
         found = [one for one in self._all_values if meets(one, value)]
         return found[::-1] if self.descending else found
+
+    def _as_walked(self, sign: str) -> str:
+        return _DOWNWARDS[sign] if self.descending else sign
 
     @property
     def _all_values(self) -> range:

@@ -155,9 +155,8 @@ def _refusal(column: Column) -> str:
     return keys.refuse_reason(key_column(column))
 
 
-def key_column(column: Column, *, descending: bool = False) -> KeyColumn:
-    found = KeyColumn.from_information_schema(column.facts, column.ordinal)
-    return dataclasses.replace(found, descending=descending)
+def key_column(column: Column) -> KeyColumn:
+    return KeyColumn.from_information_schema(column.facts, column.ordinal)
 
 
 def key_columns(index: Index, columns: Iterable[Column]) -> tuple[KeyColumn, ...]:
@@ -167,7 +166,9 @@ def key_columns(index: Index, columns: Iterable[Column]) -> tuple[KeyColumn, ...
     """
     pairs = list(zip(columns, index.descending, strict=False))
     mixed = len({down for _, down in pairs}) > 1
-    return tuple(key_column(column, descending=mixed and down) for column, down in pairs)
+    return tuple(
+        dataclasses.replace(key_column(column), descending=mixed and down) for column, down in pairs
+    )
 
 
 def _shared_key(source: Table, shadow: Table, new_names: dict[str, str]) -> KeyPair:

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from migrations_app.engine.keys import Key, KeyColumn, KeyValue
+from migrations_app.engine.keys import Key, KeyColumn
 from migrations_app.engine.names import quote
 from migrations_app.engine.session import Row
 
@@ -19,7 +19,6 @@ KEYS_A_BATCH = 1_000
 # Of key values; as hexadecimal literals they take twice as much. A server's max_allowed_packet may
 # be as low as a megabyte.
 _BYTES_A_BATCH = 200_000
-_DOWNWARDS = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,15 +62,15 @@ class TableKey:
     @property
     def order(self) -> str:
         """For ORDER BY: the sequence in which the key is walked."""
-        return ", ".join(
-            f"{quote(column.name)} DESC" if column.descending else quote(column.name)
-            for column in self.columns
-        )
+        return self._ordered(backwards=False)
 
     @property
     def order_from_end(self) -> str:
+        return self._ordered(backwards=True)
+
+    def _ordered(self, *, backwards: bool) -> str:
         return ", ".join(
-            quote(column.name) if column.descending else f"{quote(column.name)} DESC"
+            quote(column.name) + (" DESC" if column.descending is not backwards else "")
             for column in self.columns
         )
 
@@ -174,13 +173,9 @@ def _beyond(
 ) -> str:
     """The condition of one bound. named: quoted names and their columns."""
     *parts, ((name, column), value) = zip(named, key, strict=True)
-    condition = _compared(name, column, at_last, value)
+    condition = column.compared(name, at_last, value)
     for (name, column), value in reversed(parts):
-        beyond = _compared(name, column, strictly, value)
+        beyond = column.compared(name, strictly, value)
         equal = column.compared(name, "=", value)
         condition = f"({beyond} OR ({equal} AND {condition}))"
     return condition
-
-
-def _compared(name: str, column: KeyColumn, sign: str, value: KeyValue) -> str:
-    return column.compared(name, _DOWNWARDS[sign] if column.descending else sign, value)

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import MySQLdb
-
 from migrations_app.engine import sentinel
 from migrations_app.engine.checkpoint import CheckpointTable
-from migrations_app.engine.errors import ServerLostError
 from migrations_app.engine.options import Options
 from migrations_app.engine.session import Session, server_text
 from migrations_app.engine.statement import Change
 
 
 def tidy(session: Session, change: Change, checkpoints: CheckpointTable, options: Options) -> str:
-    """Drop what is not needed any more; returns what was kept, in words."""
+    """Drop what is not needed any more; returns what was kept, in words.
+
+    Raises what the server has against it; ``untidied`` has the words for that.
+    """
     kept = ""
-    try:
-        # A successor that finds neither shadow nor old table must know that all is done.
-        checkpoints.mark_swapped(session)
-        if options.skip_drop:
-            old = ", ".join(names.old for names in change.all_names)
-            kept = f"What was there before is kept as {old}."
-        else:
-            for names in change.all_names:
-                session.query(f"DROP TABLE IF EXISTS {names.old_sql}")
-        checkpoints.drop(session)
-        sentinel.drop_unless_needed(session, change.first.names)
-    except (MySQLdb.Error, ServerLostError) as error:
-        kept = untidied(error)
+    # A successor that finds neither shadow nor old table must know that all is done.
+    checkpoints.mark_swapped(session)
+    if options.skip_drop:
+        old = ", ".join(names.old for names in change.all_names)
+        kept = f"What was there before is kept as {old}."
+    else:
+        for names in change.all_names:
+            session.query(f"DROP TABLE IF EXISTS {names.old_sql}")
+    checkpoints.drop(session)
+    sentinel.drop_unless_needed(session, change.first.names)
     return kept
 
 

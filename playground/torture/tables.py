@@ -64,12 +64,16 @@ def _text_key(number: int) -> Key:
     return (text.upper() if number % 3 == 0 else text,)
 
 
+def _composite_key(number: int) -> Key:
+    return number % 13 - 6, number // 13 - 1000
+
+
 KEY_KINDS = (
     KeyKind("int", ("INT",), lambda n: (n * 7 - 150_000 if n % 5 else -n * 900 - 150_001,)),
     KeyKind("auto", ("INT UNSIGNED AUTO_INCREMENT",), lambda n: (n + 1,), auto_increment=True),
     KeyKind("unsigned", ("BIGINT UNSIGNED",), lambda n: (2**63 - 60_000 + n * 3,)),
-    KeyKind("composite", ("SMALLINT", "INT"), lambda n: (n % 13 - 6, n // 13 - 1000)),
-    KeyKind("mixed", ("SMALLINT", "INT"), lambda n: (n % 13 - 6, n // 13 - 1000), down=(1,)),
+    KeyKind("composite", ("SMALLINT", "INT"), _composite_key),
+    KeyKind("mixed", ("SMALLINT", "INT"), _composite_key, down=(1,)),
     KeyKind(
         "newest", ("DATETIME", "INT"), lambda n: (_EPOCH + dt.timedelta(days=n % 40), n), down=(0,)
     ),
