@@ -5,8 +5,7 @@ Used to compare rows of both tables: by the checksum, and when a duplicate is lo
 
 from __future__ import annotations
 
-import re
-
+from migrations_app.engine.keys import members
 from migrations_app.engine.names import literal, quote
 from migrations_app.engine.table import Column, ColumnPair
 
@@ -15,12 +14,6 @@ _TEXTS = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext"}
 _BYTES = {"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"}
 _CHOICES = {"enum", "set"}
 _NUMBERS_AND_TIMES = _INTEGERS | {"decimal", "datetime", "timestamp", "time", "date", "year"}
-_MEMBER = re.compile(r"'((?:[^']|'')*)'")
-
-
-def members(column: Column) -> list[str]:
-    """What an ENUM or SET may hold, in the order of its definition."""
-    return [text.replace("''", "'") for text in _MEMBER.findall(column.column_type)]
 
 
 def same_representation(pair: ColumnPair) -> bool:
@@ -112,7 +105,8 @@ def _type_to_cast_to(target: Column) -> str:
 def _in_order_of_members(target: Column, value: str) -> str:
     """A SET's text lists its members in the order of the column's definition."""
     parts = ", ".join(
-        f"IF(FIND_IN_SET({text}, {value}), {text}, NULL)" for text in map(literal, members(target))
+        f"IF(FIND_IN_SET({text}, {value}), {text}, NULL)"
+        for text in map(literal, members(target.column_type))
     )
     return f"IF({value} IS NULL, NULL, CONCAT_WS(',', {parts}))"
 

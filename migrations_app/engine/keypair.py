@@ -13,7 +13,7 @@ import enum
 from collections.abc import Collection
 
 from migrations_app.engine import casting
-from migrations_app.engine.keys import INTEGER_TYPES, Key
+from migrations_app.engine.keys import INTEGER_TYPES, Key, members
 from migrations_app.engine.names import quote
 from migrations_app.engine.table import Column, ColumnPair
 from migrations_app.engine.tablekey import TableKey
@@ -55,8 +55,8 @@ def _keeps_values(source: Column, target: Column) -> bool:
     if old == new == "time":
         return _decimals(target) >= _decimals(source)
     if old == new and old in ("enum", "set"):
-        before = casting.members(source)
-        return casting.members(target)[: len(before)] == before
+        before = members(source.column_type)
+        return members(target.column_type)[: len(before)] == before
     if new == "varbinary":
         return old in ("binary", "varbinary")
     return old == new == "bit"

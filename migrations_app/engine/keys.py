@@ -39,7 +39,7 @@ _NUMBERED_TYPES = frozenset({"year", "bit", "enum", "set"})
 _MOST_VALUES_LISTED = 1_024
 # Seen with MySQL 9.7: k = 9223372036854775809 does not find the row of a SET that has this value.
 _MOST_BITS_COMPARED = 64
-_MEMBER = re.compile(r"'(?:[^']|'')*'")
+_MEMBER = re.compile(r"'((?:[^']|'')*)'")
 _DATE_TYPES = frozenset({"date", "datetime", "timestamp"})
 _TEXT_TYPES = frozenset({"char", "varchar"})
 _BINARY_TYPES = frozenset({"binary", "varbinary"})
@@ -57,6 +57,11 @@ _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
 }  # fmt: skip
 _DOWNWARDS = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}
+
+
+def members(column_type: str) -> list[str]:
+    """What an ENUM or SET may hold, in the order of its definition."""
+    return [text.replace("''", "'") for text in _MEMBER.findall(column_type)]
 
 
 class _Form(Protocol):
@@ -172,11 +177,11 @@ class KeyColumn:
     @property
     def _all_values(self) -> range:
         """Every value that an ENUM or SET can have; empty for other types, and for too many."""
-        members = len(_MEMBER.findall(self.column_type))
-        if self.data_type == "enum" and members < _MOST_VALUES_LISTED:
-            return range(members + 1)
-        if self.data_type == "set" and 2**members <= _MOST_VALUES_LISTED:
-            return range(2**members)
+        count = len(members(self.column_type))
+        if self.data_type == "enum" and count < _MOST_VALUES_LISTED:
+            return range(count + 1)
+        if self.data_type == "set" and 2**count <= _MOST_VALUES_LISTED:
+            return range(2**count)
         return range(0)
 
     def to_text(self, value: KeyValue) -> str:
@@ -198,7 +203,7 @@ class KeyColumn:
 def refuse_reason(column: KeyColumn) -> str:
     """Why this column cannot be part of a key, as a sentence; "" when it can."""
     kind = column.data_type
-    if kind == "set" and len(_MEMBER.findall(column.column_type)) >= _MOST_BITS_COMPARED:
+    if kind == "set" and len(members(column.column_type)) >= _MOST_BITS_COMPARED:
         return (
             f"Column {column.name} is a SET of {_MOST_BITS_COMPARED} members, of which the server "
             f"compares the last as a sign, so rows cannot be found again by it. Use another key."

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import codecs
 import decimal
-import re
 
-from migrations_app.engine.keys import INTEGER_TYPES, KeyColumn, KeyValue
+from migrations_app.engine.keys import INTEGER_TYPES, KeyColumn, KeyValue, members
 
-_MEMBER = re.compile(r"'((?:[^']|'')*)'")
 # MySQL's names of character sets, as Python knows them. Others only where all is ASCII.
 _CODECS = {
     "utf8mb4": "utf-8", "utf8mb3": "utf-8", "utf8": "utf-8", "latin1": "cp1252",
@@ -58,10 +56,10 @@ def _members_value(column: KeyColumn, text: str | None) -> int:
     if text is None:
         # Without a default an ENUM has its first member, a SET no member at all.
         return 1 if column.data_type == "enum" else 0
-    members = [member.replace("''", "'") for member in _MEMBER.findall(column.column_type)]
+    known = members(column.column_type)
     if column.data_type == "enum":
-        return members.index(text) + 1
-    return sum(1 << members.index(part) for part in text.split(",") if part)
+        return known.index(text) + 1
+    return sum(1 << known.index(part) for part in text.split(",") if part)
 
 
 def _binary(text: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from migrations_app.engine.keys import members
 from migrations_app.engine.lint import types
 from migrations_app.engine.lint.case import Case, Said
 from migrations_app.engine.mapping import usable_keys
@@ -80,7 +81,7 @@ def enum_of_key(case: Case) -> Iterator[Said]:
     for before, after in case.changed:
         if before.name.lower() not in in_key or before.data_type not in ("enum", "set"):
             continue
-        old, new = types.members(before), types.members(after)
+        old, new = members(before.column_type), members(after.column_type)
         if before.data_type != after.data_type or new[: len(old)] != old:
             yield Said(
                 f"The members of {before.name} are reordered or removed, and it is part of the "

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
+from migrations_app.engine.keys import members
 from migrations_app.engine.table import Column
 
 INTEGER_BYTES = {"tinyint": 1, "smallint": 2, "mediumint": 3, "int": 4, "bigint": 8}
@@ -12,14 +11,8 @@ BINARIES = frozenset({"binary", "varbinary", "tinyblob", "blob", "mediumblob", "
 _LISTS = frozenset({"enum", "set"})
 _FLOATS = ("float", "double")
 _DATES = frozenset({"date", "datetime", "timestamp"})
-_MEMBER = re.compile(r"'((?:[^']|'')*)'")
 # The longest text of a value: "-9223372036854775808", "2024-05-31 23:59:59.000000".
 _DATE_CHARS = {"date": 10, "datetime": 19, "timestamp": 19, "time": 10, "year": 4}
-
-
-def members(column: Column) -> list[str]:
-    """The members of an ENUM or SET, in order."""
-    return [text.replace("''", "'") for text in _MEMBER.findall(column.column_type)]
 
 
 def unsigned(column: Column) -> bool:
@@ -133,8 +126,8 @@ def _dates(before: Column, after: Column) -> str:
 
 
 def _members_lost(before: Column, after: Column) -> str:
-    kept = {member.lower() for member in members(after)}
-    lost = [member for member in members(before) if member.lower() not in kept]
+    kept = {member.lower() for member in members(after.column_type)}
+    lost = [member for member in members(before.column_type) if member.lower() not in kept]
     return f"rows with {', '.join(map(repr, lost))} do not fit" if lost else ""
 
 
@@ -169,7 +162,7 @@ def _text_chars(before: Column) -> int:
         decimals = _number(before, "DATETIME_PRECISION")
         return _DATE_CHARS[before.data_type] + (decimals + 1 if decimals else 0)
     if before.data_type == "enum":
-        return max(map(len, members(before)))
+        return max(map(len, members(before.column_type)))
     if before.data_type == "set":
-        return len(",".join(members(before)))
+        return len(",".join(members(before.column_type)))
     return 0
