@@ -43,6 +43,7 @@ class JsonObserver:
             {
                 "outcome": outcome.kind.value,
                 "message": outcome.message,
+                "advice": outcome.advice,
                 "method": outcome.method.value,
                 "exit_code": outcome.exit_code,
                 "data": dict(outcome.data),

@@ -67,17 +67,18 @@ def badge(text: str, tone: str, title: str = "") -> SafeString:
     )
 
 
-def bar(fraction: float | None, label: str, tone: str = "live", size: str = "") -> SafeString:
-    """A progress bar that a screen reader can read too."""
-    value = words.percent(fraction)
+def bar(share: int | None, label: str, tone: str = "live", size: str = "") -> SafeString:
+    """A progress bar that a screen reader can read too. share: whole percent, None when nobody
+    knows: a striped bar, and no value."""
     return format_html(
-        '<div class="sp-bar sp-{}{}" role="progressbar" aria-valuemin="0" aria-valuemax="100"'
-        ' aria-valuenow="{}" aria-label="{}"><span style="width:{}%"></span></div>',
+        '<div class="sp-bar sp-{}{}{}" role="progressbar" aria-valuemin="0" aria-valuemax="100"'
+        '{} aria-label="{}"><span style="width:{}%"></span></div>',
         tone,
         " sp-bar-small" if size == "small" else "",
-        value,
+        " sp-bar-unknown" if share is None else "",
+        "" if share is None else format_html(' aria-valuenow="{}"', share),
         label,
-        value,
+        100 if share is None else share,
     )
 
 

@@ -13,7 +13,15 @@ from rich.progress import (
     Progress as Bars,
 )
 
-from migrations_app.engine import CheckpointRow, Event, Level, Outcome, Phase, Progress
+from migrations_app.engine import (
+    UNCOUNTED_PHASES,
+    CheckpointRow,
+    Event,
+    Level,
+    Outcome,
+    Phase,
+    Progress,
+)
 
 _PHASE_WORDS = {
     Phase.SETUP: "Setting up",
@@ -73,8 +81,13 @@ class BarObserver:
         if phase in _FINAL_PHASES:
             # How far it was stays to be seen.
             self._bars.update(self._bar, description=words, details="")
+            if phase is Phase.COMPLETED:
+                self._bars.update(self._bar, total=1.0, completed=1.0)
         else:
-            self._bars.reset(self._bar, description=words, details="")
+            self._bars.remove_task(self._bar)
+            # Without a total the bar moves, and no percentage is shown.
+            total = None if phase in UNCOUNTED_PHASES else 1.0
+            self._bar = self._bars.add_task(words, total=total, details="")
         if not self._console.is_terminal and phase not in _FINAL_PHASES:
             self._say(words)
 
@@ -99,7 +112,7 @@ class BarObserver:
 
     def ended(self, outcome: Outcome) -> None:
         good = outcome.exit_code in (0, 3)
-        self._say(outcome.message, "" if good else "red")
+        self._say(f"{outcome.message} {outcome.advice}".strip(), "" if good else "red")
 
     def _say(self, text: str, style: str = "") -> None:
         self._console.print(

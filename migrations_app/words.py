@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 
-from migrations_app.engine import Phase
+from migrations_app.engine import UNCOUNTED_PHASES, Phase
 
 MINUTE_SECS = 60
 HOUR_SECS = 3600
@@ -71,6 +71,11 @@ def percent(fraction: float | None) -> int:
     if not fraction or fraction <= 0:
         return 0
     return 100 if fraction >= 1 else min(99, int(fraction * 100))
+
+
+def share(phase: str, fraction: float | None) -> int | None:
+    """How much of a phase is done, in whole percent; None where nobody knows."""
+    return None if phase in UNCOUNTED_PHASES else percent(fraction)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -27,8 +27,10 @@ from types import TracebackType
 from typing import Any, Self
 
 import MySQLdb
+import tenacity
 
 from playground import templates
+from playground.connections import greeting_was_broken
 from playground.errors import ServerError
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
@@ -190,7 +192,7 @@ class PrivateServer:
 
         ``arguments`` replace ``%s``; without any, a per cent sign is just that.
         """
-        connection = self._connect(schema)
+        connection = self._connect_again_if_broken(schema)
         try:
             with contextlib.closing(connection.cursor()) as cursor:
                 cursor.execute(sql, tuple(arguments) if arguments else None)
@@ -226,6 +228,15 @@ class PrivateServer:
             autocommit=True,
             connect_timeout=10,
         )
+
+    @tenacity.retry(
+        retry=tenacity.retry_if_exception(greeting_was_broken),
+        stop=tenacity.stop_after_attempt(5),
+        wait=tenacity.wait_fixed(0.05),
+        reraise=True,
+    )
+    def _connect_again_if_broken(self, schema: str) -> MySQLdb.Connection:
+        return self._connect(schema)
 
     def _prepare(self) -> None:
         """Folder, password, data and guardian, as far as they are not there yet."""

@@ -46,6 +46,10 @@ class Stage:
         self._at_risk(numbers["stopped"], numbers["failed"])
         self._blocked(numbers["cutting_over"])
         numbers["throttled"] = self._throttled()
+        numbers["indexing"] = self._request(
+            "running", 2, title="Building indexes", phase="restore_indexes", fraction=0.0,
+            rows_copied=ROWS, rows_per_sec=0.0, eta_secs=None,
+        )  # fmt: skip
         numbers["long"] = self._long()
         return numbers
 

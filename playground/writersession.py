@@ -18,7 +18,8 @@ import MySQLdb
 from MySQLdb.constants import CR, ER
 
 from migrations_app.engine.dsn import Dsn
-from playground.connections import connect, query, quote
+from migrations_app.engine.session import error_code
+from playground.connections import connect, greeting_was_broken, query, quote
 from playground.ledger import Change, Kind
 from playground.tables import Key, Table, read_rows
 
@@ -58,11 +59,6 @@ class WriterError(Exception):
     """The writer cannot go on; the message says why."""
 
 
-def _code(error: MySQLdb.Error) -> int:
-    code = error.args[0] if error.args else 0
-    return code if isinstance(code, int) else 0
-
-
 class WriterSession:
     """Owns one connection. ``retries`` counts server errors that were survived, by number."""
 
@@ -100,7 +96,7 @@ class WriterSession:
             try:
                 connection.commit()
             except MySQLdb.Error as error:
-                self.retries[_code(error)] += 1
+                self.retries[error_code(error)] += 1
                 self.close()
                 if not self._was_committed(done, deadline):
                     continue
@@ -197,7 +193,7 @@ class WriterSession:
             try:
                 connection = connect(self.dsn, autocommit=False)
             except MySQLdb.Error as error:
-                self._survive(error, deadline)
+                self._survive(error, deadline, lost=greeting_was_broken(error))
                 continue
             try:
                 rows = query(
@@ -215,16 +211,18 @@ class WriterSession:
                     raise WriterError("A lost session of the writer did not end on the server.")
         return self._connection
 
-    def _survive(self, error: MySQLdb.Error, deadline: float) -> None:
-        """Make ready for another try, or raise WriterError."""
-        code = _code(error)
+    def _survive(self, error: MySQLdb.Error, deadline: float, *, lost: bool = False) -> None:
+        """Make ready for another try, or raise WriterError. lost: it is known that the connection
+        is gone, whatever the error's number."""
+        code = error_code(error)
         self.retries[code] += 1
-        if code not in _LOST | _AGAIN or time.monotonic() > deadline:
+        lost = lost or code in _LOST
+        if not (lost or code in _AGAIN) or time.monotonic() > deadline:
             self.close()
             raise WriterError(
                 f"The live writer met an error it does not survive: {error}"
             ) from error
-        if code in _LOST:
+        if lost:
             self.close()
             time.sleep(RETRY_SECS)
         else:

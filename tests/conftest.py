@@ -4,6 +4,9 @@
 - ``schema``, ``schema_file_position``: a fresh schema on it, dropped after the test.
 - ``any_scheme``: a fresh schema on each, so that the test runs in both coordinate schemes.
 
+``MYSQLD`` names another MySQL to run them on; a test of what only newer ones have is marked
+``mysql_since(9, 0, 0)``, and skipped on an older one.
+
 A test that kills or reconfigures a server starts its own (``playground.server.PrivateServer``).
 """
 
@@ -32,6 +35,13 @@ class Schema:
 
     server: PrivateServer
     name: str
+
+    @property
+    def version(self) -> tuple[int, int, int]:
+        """The server's, as its numbers."""
+        [(text,)] = self.execute("SELECT VERSION()")
+        major, minor, patch = text.partition("-")[0].split(".")
+        return int(major), int(minor), int(patch)
 
     @property
     def dsn(self) -> Dsn:
@@ -72,9 +82,12 @@ def mysql_file_position() -> Iterator[PrivateServer]:
 
 
 @pytest.fixture
-def schema(mysql: PrivateServer) -> Iterator[Schema]:
+def schema(request: pytest.FixtureRequest, mysql: PrivateServer) -> Iterator[Schema]:
     """A fresh schema on the server with GTIDs."""
     with fresh_schema(mysql) as schema:
+        since = request.node.get_closest_marker("mysql_since")
+        if since is not None and schema.version < since.args:
+            pytest.skip(f"MySQL {'.'.join(map(str, schema.version))} does not have it yet")
         yield schema
 
 

@@ -20,8 +20,8 @@ SHOWN_CHECKPOINTS = 8
 SHOWN_RUNS = 8
 
 NO_CHECKPOINT = (
-    "None yet. The first is saved soon after the copy begins, then one every 50 s, with each phase"
-    " and at a stop."
+    "None yet. The first is saved soon after the copy begins, then one every 50 s at least, with "
+    "each phase and at a stop."
 )
 
 

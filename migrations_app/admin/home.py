@@ -29,7 +29,7 @@ class Item:
     where: str
     since: dt.datetime
     ask: str
-    fraction: float
+    share: int | None
     words: str
 
 
@@ -78,7 +78,7 @@ def _item(row: MigrationRequest) -> Item:
         where=f"#{row.pk}, {row.table} on {row.target.name}",
         since=row.updated_at,
         ask=needs.ask(row.state),
-        fraction=row.fraction,
+        share=words.share(row.phase, row.fraction),
         words=progress_words(row),
     )
 
@@ -89,7 +89,9 @@ def progress_words(row: MigrationRequest) -> str:
         return words.state_words(row.state).sentence
     if row.throttled:
         return f"paused: {words.shortened(row.throttled, 60)}"
-    parts = [words.phase_label(row.phase).lower(), f"{words.percent(row.fraction)} %"]
+    parts = [words.phase_label(row.phase).lower()]
+    if (share := words.share(row.phase, row.fraction)) is not None:
+        parts.append(f"{share} %")
     if row.rows_per_sec:
         parts.append(f"{words.grouped(row.rows_per_sec)} rows/s")
     if row.eta_secs is not None:

@@ -26,13 +26,14 @@ TONES: dict[str, str] = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ProgressView:
-    """The card's words beside the request's own figures. tone: the bar's colour; is_counting:
+    """The card's words beside the request's own figures. tone: the bar's colour; share: of the
+    present step, in percent, None while nobody knows; is_counting:
     whether rows are being copied or verified, so that there is a rate and a time left, or soon
     will be."""
 
     sentence: str
     has_figures: bool
-    fraction: float
+    share: int | None
     bar_label: str
     tone: str
     method_words: str
@@ -51,12 +52,12 @@ class StepView:
 
 def read(req: MigrationRequest, threads: int | None) -> ProgressView:
     """The card's words for a request and the threads of its newest run."""
-    is_done = req.state == State.COMPLETED
+    share = words.share(req.phase, req.fraction) if req.is_active else words.percent(req.fraction)
     return ProgressView(
         sentence=_sentence(req),
         has_figures=bool(req.is_active or req.rows_total or req.rows_copied),
-        fraction=1.0 if is_done else req.fraction,
-        bar_label=f"{words.phase_label(req.phase)}: {words.percent(req.fraction)} %",
+        share=share,
+        bar_label=words.phase_label(req.phase) + ("" if share is None else f": {share} %"),
         tone=TONES.get(req.state, "warn" if req.throttled else "live"),
         method_words=METHODS.get(req.method, ""),
         threads=threads,

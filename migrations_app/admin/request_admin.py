@@ -107,7 +107,7 @@ class RequestAdmin(TypedAdmin[MigrationRequest]):
         text = home.progress_words(req)
         return format_html(
             '<span class="sp-progress">{}<span class="sp-faint sp-small">{}</span></span>',
-            bar(req.fraction, text, size="small"),
+            bar(words.share(req.phase, req.fraction), text, size="small"),
             text,
         )
 

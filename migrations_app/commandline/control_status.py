@@ -62,10 +62,11 @@ def add_to(subcommands: Any) -> None:
 
 
 def status(arguments: dict[str, Any]) -> int:
+    person = person_of(arguments) if arguments["person"] else None
     if arguments["request"] is None:
         return _overview(arguments)
     request = request_of(arguments["request"])
-    user = person_of(arguments) if arguments["person"] else request.requester
+    user = person or request.requester
     document = readings.full(request, user)
     if arguments["json"]:
         show.write_json(document)
@@ -90,7 +91,7 @@ def _facts(request: MigrationRequest, document: dict[str, Any]) -> list[tuple[st
         done = f"{words.grouped(request.rows_copied)} of about {words.grouped(request.rows_total)}"
         eta = "estimating…" if request.eta_secs is None else words.duration(request.eta_secs)
         rows.append(("Step", words.phase_label(request.phase)))
-        rows.append(("Rows", f"{done} ({words.percent(request.fraction)} % of this step)"))
+        rows.append(("Rows", f"{done}{_share(request, ' ({} % of this step)')}"))
         rows.append(("Rate", f"{words.grouped(request.rows_per_sec)} rows/s, {eta} left"))
     newest = request.latest_checkpoint
     if newest is not None and not request.is_final:
@@ -192,8 +193,13 @@ def _lines(out: Console, rows: list[MigrationRequest]) -> None:
     show.pairs(out, [(f"#{row.pk}", _line(row)) for row in rows])
 
 
+def _share(request: MigrationRequest, form: str) -> str:
+    share = words.share(request.phase, request.fraction)
+    return "" if share is None else form.format(share)
+
+
 def _line(row: MigrationRequest) -> str:
-    far = f", {words.percent(row.fraction)} %" if row.is_active and row.phase else ""
+    far = _share(row, ", {} %") if row.is_active and row.phase else ""
     title = f" ({words.shortened(row.title, 60)})" if row.title else ""
     waits = f". {row.waiting_for}" if row.waiting_for else ""
     state = words.state_words(row.state).label

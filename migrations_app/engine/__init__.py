@@ -29,6 +29,7 @@ from migrations_app.engine.errors import EngineError, RefusedError, TransientErr
 from migrations_app.engine.migration import Migration
 from migrations_app.engine.observer import (
     EXIT_CODES,
+    UNCOUNTED_PHASES,
     CheckpointRow,
     Event,
     Level,
@@ -60,6 +61,7 @@ __all__ = [
     "MAX_VOLUME",
     "MIN_VOLUME",
     "MOST_THREADS",
+    "UNCOUNTED_PHASES",
     "Change",
     "CheckpointRow",
     "DeferIndexes",

@@ -141,12 +141,17 @@ class Applier:
         if len(parts) == 1 or self._workers == 1:
             for part in parts:
                 self._write(session, part)
+                self._forget(part)
         else:
-            futures = [self._pool.submit(self._write_on_any, part) for part in parts]
+            futures = {self._pool.submit(self._write_on_any, part): part for part in parts}
             for future in concurrent.futures.as_completed(futures):
                 future.result()
-        work.deltas.applied(deltas)
-        self.applied += len(deltas)
+                self._forget(futures[future])
+
+    def _forget(self, part: Deltas) -> None:
+        """At once, not at the end of the cycle: a reader that is held back goes on the sooner."""
+        self._work.deltas.applied(part)
+        self.applied += len(part)
 
     def _write(self, session: Session, part: Deltas) -> None:
         with_retries(self._work.abort, session, lambda: self._writer.write(session, part))

@@ -20,6 +20,8 @@ _WORTH_YIELDING = 0.8
 _SLOWED, _SLOWED_SECS = 4.0, 0.005
 _CALM, _CALM_SECS = 2.0, 0.001
 _CROWDED = 1.5
+# Others that queue already, for so much of the copy's time, have no room for more of it.
+_QUEUED = 0.02
 # A single calm interval may be luck; what a step costs the application is not.
 _CALM_READINGS = 2
 _FIRST_PAUSE_SECS = 60.0
@@ -32,8 +34,9 @@ class Reading:
 
     at: when it ended (seconds of a monotonic clock); rows_per_sec: copied; chunks: finished;
     statement_secs: how long the application's writes took on average, None where there were too
-    few; others_running: sessions at work that are not the copy's, on average; deltas_waiting:
-    changed keys that are not applied.
+    few; others_running: sessions at work that are not the copy's, on average; waited_share: of the
+    copy's time, in which it let others pass that queued; deltas_waiting: changed keys that are not
+    applied.
     """
 
     at: float
@@ -41,6 +44,7 @@ class Reading:
     chunks: int
     statement_secs: float | None
     others_running: float
+    waited_share: float
     deltas_waiting: int
 
 
@@ -119,7 +123,7 @@ class Autoscaler:
             if self.threads > self._lowest and self._pauses[Direction.FEWER].is_over(reading.at):
                 return self._try(Direction.FEWER, self.threads - 1, pressure, reading)
         elif (
-            (self._calm_readings >= _CALM_READINGS or reading.statement_secs is None)
+            self._calm_readings >= (_CALM_READINGS if reading.statement_secs is not None else 1)
             and self.threads < self._highest
             and self._pauses[Direction.MORE].is_over(reading.at)
             # With fewer the rate says nothing.
@@ -158,6 +162,8 @@ class Autoscaler:
         )
 
     def _is_calm(self, reading: Reading) -> bool:
+        if reading.waited_share > _QUEUED:
+            return False
         secs, calm_secs = reading.statement_secs, self._calm_secs
         if secs is None or calm_secs is None:
             return True
@@ -169,6 +175,8 @@ class Autoscaler:
         if trial.direction is Direction.MORE:
             if pressure := self._pressure(reading):
                 return pressure
+            if reading.waited_share > _QUEUED:
+                return f"others queued for {reading.waited_share:.0%} of the time"
             if not self._is_calm(reading):
                 assert reading.statement_secs is not None
                 return (

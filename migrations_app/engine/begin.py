@@ -192,8 +192,9 @@ class Beginning:
             raise StrictRefusedError(
                 f"The earlier run cannot be gone on with: {why.reason}. Strict mode forbids to "
                 f"start afresh, so nothing was touched: {names.shadow} and {names.checkpoint} are "
-                f"still there. To copy from the beginning, run it again without strict mode.",
+                f"still there.",
                 data,
+                advice="To copy from the beginning, run it again without strict mode.",
             )
         self.tell(
             Event(
@@ -265,7 +266,8 @@ class Beginning:
                 if definitions.read(session, self.change.all_names) != before:
                     raise TransientError(
                         f"Somebody changed the definition of {self.change.tables} while the run "
-                        f"was being prepared. Nothing was copied; run it again."
+                        f"was being prepared. Nothing was copied.",
+                        advice="Run it again.",
                     )
                 return plan
             except BaseException:

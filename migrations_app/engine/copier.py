@@ -33,7 +33,7 @@ class Copier:
 
     Owns its threads from ``start`` to ``join``. An error in one of them raises the run's abort
     signal, so that the others and the caller see it. commit_secs: what its COMMITs took the server
-    so far, about.
+    so far, about. waited_secs: how long its threads let others pass.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Copier:
         self.rows_copied = rows
         self.chunks_copied = 0
         self.commit_secs = 0.0
+        self.waited_secs = 0.0
         mapping, names = work.mapping, work.names
         self._insert = (
             f"INSERT IGNORE INTO {names.shadow_sql} ({mapping.shadow_columns}) "
@@ -112,7 +113,9 @@ class Copier:
                     self._copy(session, chunk)
 
     def _let_others_pass(self, session: Session) -> None:
-        self._work.let_others_pass(session, self.threads, self.sizer.last_secs)
+        secs = self._work.let_others_pass(session, self.sizer.last_secs)
+        with self._count_lock:
+            self.waited_secs += secs
 
     def _copy(self, session: Session, chunk: Chunk) -> None:
         records, secs = with_retries(
@@ -196,9 +199,10 @@ class Copier:
         return DataDoesNotFitError(
             f"The table {self._work.names.table} cannot take its new shape: {row} does not fit. "
             f"{message} (warning {code}). Correct the row or the statement. "
-            f"{self._work.names.table} is as it was. What was copied is kept: run the same again "
-            f"to go on, or drop {self._work.names.shadow} and the checkpoint table to give it up.",
+            f"{self._work.names.table} is as it was, and what was copied is kept.",
             {"key": source.describe(key) if key else "", "warning": message, "code": code},
+            advice=f"Run it again to go on, or drop {self._work.names.shadow} and the checkpoint "
+            f"table to give it up.",
         )
 
     def _key_of_row(self, session: Session, chunk: Chunk, code: int, message: str) -> Key | None:

@@ -14,7 +14,7 @@ from migrations_app.engine import sentinel
 from migrations_app.engine.binlog import BinlogReader, Position, Subscription, current_position
 from migrations_app.engine.checkpoint import Snapshot
 from migrations_app.engine.cutover import CutOver, CutOverHeldError, Swap
-from migrations_app.engine.observer import Event, Phase, Progress
+from migrations_app.engine.observer import UNCOUNTED_PHASES, Event, Phase, Progress
 from migrations_app.engine.progress import Meter, fraction
 from migrations_app.engine.session import Session
 from migrations_app.engine.tablerun import TablePlan, TableRun
@@ -48,6 +48,7 @@ class CopyRun:
             run.feed,
             use_gtid=run.uses_gtid,
             throttle=run.feed.too_many_keys,
+            awaited=run.feed.awaited,
         )
         self._throttle = Throttle(run.sessions, run.options, run.abort, run.tell)
         self._earlier_rows = plan.rows_copied
@@ -111,7 +112,8 @@ class CopyRun:
             # The total is an estimate; what is not over is not whole.
             share = min(fraction(done, total), 0.999)
         else:
-            rate, eta_secs, share = 0.0, None, 1.0
+            rate, eta_secs = 0.0, None
+            share = 0.0 if self.phase in UNCOUNTED_PHASES else 1.0
         sizer = self._at.chunker.sizer
         return Progress(
             phase=self.phase,

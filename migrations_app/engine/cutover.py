@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -50,6 +51,10 @@ _LONGEST_PAUSE_SECS = 30.0
 # The table is locked meanwhile: better to let go and try again than to wait long for the stream.
 _STREAM_SECS_UNDER_LOCK = 10
 _FEW_DELTAS = 2_000
+# How far the reader may be behind the server when the lock is asked for. Further, where it does not
+# come closer by a tenth: then waiting does not help.
+_CLOSE_SECS = 1.0
+_CLOSER = 0.9
 _CATCH_UP_ROUNDS = 50
 _KILL_AT = 0.9
 _LOOK_EVERY_SECS = 0.2
@@ -84,8 +89,7 @@ class CutOver:
         CutOverHeldError when it is held meanwhile."""
         pause = _FIRST_PAUSE_SECS
         for attempt in range(1, _ATTEMPTS + 1):
-            self.catch_up()
-            self._check_gate()
+            self._come_close()
             with self._run.sessions.opened("cutover") as session:
                 try:
                     # So that a successor knows a finished swap when it sees one.
@@ -106,8 +110,8 @@ class CutOver:
             pause = min(_LONGEST_PAUSE_SECS, pause * 2)
         raise TransientError(
             f"The tables could not be swapped in {_ATTEMPTS} attempts: others kept "
-            f"{self._called} locked. Everything is copied and verified and was kept; "
-            f"run it again at a quieter time."
+            f"{self._called} locked. Everything is copied and verified, and was kept.",
+            advice="Run it again at a quieter time.",
         )
 
     def _lock_wait_secs(self, attempt: int) -> int:
@@ -116,8 +120,21 @@ class CutOver:
             return longest
         return min(longest, _FIRST_WAITS_SECS[attempt - 1])
 
+    def _come_close(self) -> None:
+        """Return when little is left to read and to apply, or it does not become less: what is left
+        then is done while the application waits."""
+        before = math.inf
+        while True:
+            began = time.monotonic()
+            self.catch_up()
+            self._check_gate()
+            secs = time.monotonic() - began
+            if secs <= _CLOSE_SECS or secs > _CLOSER * before:
+                return
+            before = secs
+
     def catch_up(self) -> None:
-        """Return when few deltas are left, so that the lock is short."""
+        """Return when few deltas are left."""
         with self._run.sessions.opened("position") as session:
             for _ in range(_CATCH_UP_ROUNDS):
                 self._run.feed.wait_for(current_position(session))
@@ -127,8 +144,9 @@ class CutOver:
                     return
         raise TransientError(
             f"Changes to {self._called} arrive faster than they can be applied "
-            f"({self._waiting:,} waiting). Everything was kept; raise the volume, or "
-            f"run it again at a quieter time."
+            f"({self._waiting:,} waiting). Everything was kept; a higher volume or a quieter time "
+            f"lets them be applied.",
+            advice="Run it again at a quieter time, or with a higher volume.",
         )
 
     @property

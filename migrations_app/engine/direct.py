@@ -105,6 +105,6 @@ def _try(session: Session, statement: Statement, suffix: str, abort: Abort) -> b
         abort.wait(_PAUSE_SECS)
     raise TransientError(
         f"The change needs no copy, only a short lock on {statement.table}, but other sessions "
-        f"held the table for {_TRIES} tries of {_LOCK_WAIT_SECS} s. Nothing was changed; run it "
-        f"again when long transactions on it have ended."
+        f"held the table for {_TRIES} tries of {_LOCK_WAIT_SECS} s. Nothing was changed.",
+        advice="Run it again when long transactions on it have ended.",
     )

@@ -39,6 +39,12 @@ class Dsn:
     tls_ca_file: str = ""
     answer_secs: int | None = None
 
+    @property
+    def tcp_host(self) -> str:
+        """Where to connect: "localhost" is a socket to some client libraries, and may have two
+        addresses, with two servers."""
+        return "127.0.0.1" if self.host == "localhost" else self.host
+
     def __str__(self) -> str:
         return f"mysql://{self.user}@{self.host}:{self.port}/{self.database}"
 

@@ -20,11 +20,20 @@ from typing import Any
 
 
 class EngineError(Exception):
-    """The root of all errors this engine raises on purpose; str() is a message for people."""
+    """The root of all errors this engine raises on purpose.
 
-    def __init__(self, message: str, data: Mapping[str, Any] | None = None) -> None:
+    str() is a message for people: what happened and what was kept. advice: what whoever called the
+    engine does next; apart, because a program that runs the engine has its own ways to go on.
+    """
+
+    usual_advice = ""
+
+    def __init__(
+        self, message: str, data: Mapping[str, Any] | None = None, *, advice: str = ""
+    ) -> None:
         super().__init__(message)
         self.data: Mapping[str, Any] = data or {}
+        self.advice = advice or self.usual_advice
 
 
 class RefusedError(EngineError):
@@ -37,6 +46,8 @@ class RefusedError(EngineError):
 
 class TransientError(EngineError):
     """Worth another try: the shadow table and the checkpoint were kept."""
+
+    usual_advice = "Run it again to go on."
 
 
 class ServerLostError(TransientError):
@@ -53,6 +64,8 @@ class StrictRefusedError(EngineError):
 
 class StoppedError(EngineError):
     """The caller asked to stop."""
+
+    usual_advice = "Run the same again to go on from there."
 
 
 class FailedError(EngineError):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from migrations_app.engine.abort import Abort
 from migrations_app.engine.binlog import Position
@@ -22,7 +23,8 @@ TableName = tuple[str, str]
 class Feed:
     """The reader's sink: called on its thread, in the order of the binary log.
 
-    buffers: of the run's tables, by schema and table.
+    buffers: of the run's tables, by schema and table. awaited: set while somebody waits for what
+    the reader has yet to bring.
     """
 
     def __init__(
@@ -43,6 +45,8 @@ class Feed:
         self._moved = threading.Condition()
         self._position = start
         self._in_transaction = False
+        self._waiting = 0
+        self.awaited = threading.Event()
         self._expect_ddl = threading.Event()
 
     # -- binlog.Sink
@@ -122,22 +126,46 @@ class Feed:
         with self._moved:
             return self._position
 
-    def wait_for(self, position: Position, deadline_secs: float = CATCH_UP_SECS) -> None:
+    def wait_for(self, position: Position, deadline_secs: float | None = None) -> None:
         """Return once everything before ``position`` has been delivered.
 
-        Raises the abort's reason, or TransientError at the deadline.
+        Raises the abort's reason, or TransientError at the deadline; without one, when neither the
+        reader nor the applier has moved for ``CATCH_UP_SECS``: much may have come meanwhile.
         """
-        deadline = time.monotonic() + deadline_secs
-        with self._moved:
+        longest_secs = CATCH_UP_SECS if deadline_secs is None else deadline_secs
+        deadline, seen = time.monotonic() + longest_secs, self._stand()
+        with self._awaiting(), self._moved:
             while not self._position.reached(position.file, position.offset):
                 self._abort.check()
                 if time.monotonic() > deadline:
+                    stand = self._stand()
+                    if deadline_secs is None and stand != seen:
+                        deadline, seen = time.monotonic() + longest_secs, stand
+                        continue
                     raise TransientError(
                         f"The binary log could not be read up to {position.file}:"
-                        f"{position.offset} within {deadline_secs:.0f} s (now at "
+                        f"{position.offset} within {longest_secs:.0f} s (now at "
                         f"{self._position.file}:{self._position.offset}). Progress was kept."
                     )
                 self._moved.wait(0.1)
+
+    def _stand(self) -> tuple[Position, int]:
+        """How far the reader is, and how much waits for the applier."""
+        return self._position, sum(deltas.waiting for deltas in self._buffers.values())
+
+    @contextlib.contextmanager
+    def _awaiting(self) -> Iterator[None]:
+        """The reader does not rest meanwhile."""
+        with self._moved:
+            self._waiting += 1
+            self.awaited.set()
+        try:
+            yield
+        finally:
+            with self._moved:
+                self._waiting -= 1
+                if not self._waiting:
+                    self.awaited.clear()
 
 
 def _reader_held(waiting: int) -> Event:

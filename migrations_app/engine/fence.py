@@ -90,7 +90,7 @@ class TableLock:
 def lock_lost() -> LockLostError:
     return LockLostError(
         "The connection that holds the table's lock was lost, so this run stopped before its next "
-        "write. Everything up to the last checkpoint was kept; run it again."
+        "write. Everything up to the last checkpoint was kept."
     )
 
 
@@ -165,6 +165,6 @@ def wait_for_dead_statements(session: Session, names: TableNames, abort: Abort) 
             if error_code(error) != 1205 or time.monotonic() > deadline:
                 raise TransientError(
                     f"A session of an earlier run still holds {names.shadow} "
-                    f"({error.args[-1]}). Nothing was touched; run it again in a minute, or end "
-                    f"that session."
+                    f"({error.args[-1]}). Nothing was touched. It ends by itself, or end it.",
+                    advice="Run it again in a minute.",
                 ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from migrations_app.engine import keys
+from migrations_app.engine import casting, keys
 from migrations_app.engine.errors import RefusedError
 from migrations_app.engine.keypair import KeyOrder, KeyPair, order_in_shadow
 from migrations_app.engine.keys import INTEGER_TYPES, KeyColumn
@@ -41,7 +41,7 @@ class Mapping:
     @property
     def source_columns(self) -> str:
         """What is selected for ``shadow_columns``."""
-        copied = [quote(pair.source.name) for pair in self.pairs]
+        copied = [casting.as_selected(pair, quote(pair.source.name)) for pair in self.pairs]
         return ", ".join(copied + [value for _, value in self.filled])
 
     @property

@@ -200,7 +200,9 @@ class Conductor:
         finally:
             # Only reached with the phases still busy when this thread itself was interrupted.
             if self._phases.busy:
-                self._abort.set(StoppedError("The run was interrupted."))
+                self._abort.set(
+                    StoppedError("The run was interrupted.", advice="Run the same again.")
+                )
             while self._phases.busy:
                 self._interrupt()
                 self._phases.join(_TICK_SECS)
@@ -217,7 +219,7 @@ class Conductor:
     def _turn(self, stop: StopSignal) -> None:
         self._serve(_TICK_SECS)
         if stop.is_set():
-            self._abort.set(StoppedError(self._phases.stopped_words()))
+            self._abort.set(self._phases.stopped())
         if self._abort.is_set():
             self._interrupt()
         now = time.monotonic()

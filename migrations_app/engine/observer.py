@@ -26,6 +26,19 @@ class Phase(enum.StrEnum):
     FAILED = "failed"
 
 
+# Nobody knows how long they still take: the server does not say how far an index build is, and
+# what is still to be applied goes on arriving.
+UNCOUNTED_PHASES = frozenset(
+    {
+        Phase.RESTORE_INDEXES,
+        Phase.APPLY_CHANGESET,
+        Phase.ANALYZE_TABLE,
+        Phase.POST_CHECKSUM,
+        Phase.CUT_OVER,
+    }
+)
+
+
 class Method(enum.StrEnum):
     """How the server was brought to make the change."""
 
@@ -83,9 +96,10 @@ class Progress:
     """A reading of a run, taken about once a second.
 
     rows_copied: rows whose chunks are done, earlier runs included; rows_total: the server's
-    estimate; fraction: 0.0 to 1.0 for the present phase, never above 1; rows_per_sec: over
-    the last seconds; eta_secs: None while unknown; deltas_waiting: keys read from the binary
-    log and not yet applied; deltas_applied: in this run; throttled: the reason, or "".
+    estimate; fraction: 0.0 to 1.0 for the present phase, never above 1, and 0 throughout an
+    uncounted one; rows_per_sec: over the last seconds; eta_secs: None while unknown;
+    deltas_waiting: keys read from the binary log and not yet applied; deltas_applied: in this run;
+    throttled: the reason, or "".
     """
 
     phase: Phase
@@ -132,12 +146,16 @@ class CheckpointRow:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended, with a sentence for a person."""
+    """How a run ended, with a sentence for a person.
+
+    advice: what whoever ran the engine does next, "" when there is nothing to do.
+    """
 
     kind: OutcomeKind
     message: str
     method: Method = Method.UNDECIDED
     data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    advice: str = ""
 
     @property
     def exit_code(self) -> int:

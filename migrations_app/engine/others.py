@@ -8,7 +8,9 @@ next to nothing, but where the way to the server is long.
 
 from __future__ import annotations
 
+import collections
 import time
+from collections.abc import Callable
 
 from migrations_app.engine.abort import Abort
 from migrations_app.engine.session import Session
@@ -26,8 +28,10 @@ _WRITES = (
     *("Com_delete", "Com_delete_multi"),
 )
 _RUNNING = "SHOW GLOBAL STATUS LIKE 'Threads_running'"
-# So many more sessions at work than twice the usual number are a queue.
-_QUEUE = 8
+# So many more sessions of others at work than twice the usual number are a queue. Usual is the
+# least of a minute: a queue comes and goes, a busy day stays.
+_QUEUE = 12
+_USUAL_LOOKS = 60
 _QUEUE_POLL_SECS = 0.01
 _STATUS = (
     "SHOW GLOBAL STATUS WHERE Variable_name IN "
@@ -38,29 +42,36 @@ _STATUS = (
 class Others:
     """What was seen of them so far. Used by one thread.
 
-    are_writing: between the last two looks; true as long as nobody knows. threads_running: sessions
-    at work at the last look, ours included.
+    ours: how many sessions of this run are at work, but for the one that asks. are_writing: between
+    the last two looks; true as long as nobody knows. running: sessions of others at work at the
+    last look.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ours: Callable[[], int]) -> None:
+        self._ours = ours
         self._last: tuple[float, int] | None = None
         self._wrote_at = time.monotonic()
         self.writes_per_sec: float | None = None
         self.are_writing = True
-        self.threads_running = 0
-        self._calm_running = 0
+        self.running = 0
+        self._running: collections.deque[int] = collections.deque(maxlen=_USUAL_LOOKS)
+        self._usual_running = 0
 
     def look(self, session: Session) -> None:
         """Count again; from the second look on ``writes_per_sec`` is known."""
         status = {str(name): int(value) for name, value in session.query(_STATUS)}
-        self.saw(time.monotonic(), sum(status[name] for name in _WRITES), status["Threads_running"])
+        writes = sum(status[name] for name in _WRITES)
+        self.saw(time.monotonic(), writes, self._of_others(status["Threads_running"]))
 
-    def saw(self, now: float, writes: int, threads_running: int) -> None:
-        """The server's counters at a moment of a monotonic clock."""
+    def _of_others(self, threads_running: int) -> int:
+        return max(0, threads_running - self._ours() - 1)
+
+    def saw(self, now: float, writes: int, running: int) -> None:
+        """What others did, at a moment of a monotonic clock."""
         last, self._last = self._last, (now, writes)
-        self.threads_running = threads_running
-        calm = self._calm_running or threads_running
-        self._calm_running = min(calm, threads_running)
+        self.running = running
+        self._running.append(running)
+        self._usual_running = min(self._running)
         # Fewer than before: FLUSH STATUS, or another server process.
         if last is not None and writes >= last[1] and now > last[0]:
             made = writes - last[1]
@@ -69,19 +80,24 @@ class Others:
         if self.are_writing:
             self._wrote_at = now
 
-    def let_pass(self, session: Session, ours: int, most_secs: float, abort: Abort) -> None:
-        """Return when others do not queue, or after ``most_secs``. By any thread.
+    def let_pass(self, session: Session, most_secs: float, abort: Abort) -> float:
+        """Wait until others do not queue, or ``most_secs``; returns the seconds. By any thread.
 
         A stall of a moment makes a queue of all that came meanwhile; beside a copy that goes on at
-        full speed a server at its limit works it off too slowly. ours: sessions of this run at
-        work.
+        full speed a server at its limit works it off too slowly.
         """
+        waited_secs = 0.0
         if not self.are_writing:
-            return
-        limit = ours + 2 * self._calm_running + _QUEUE
-        deadline = time.monotonic() + most_secs
-        while int(session.query_one(_RUNNING)[1]) > limit and time.monotonic() < deadline:
+            return waited_secs
+        limit = 2 * self._usual_running + _QUEUE
+        began = time.monotonic()
+        while self._now(session) > limit and waited_secs < most_secs:
             abort.wait(_QUEUE_POLL_SECS)
+            waited_secs = time.monotonic() - began
+        return waited_secs
+
+    def _now(self, session: Session) -> int:
+        return self._of_others(int(session.query_one(_RUNNING)[1]))
 
     def chunk_time_secs(self, longest_secs: float) -> float:
         """How long a chunk should take that may take ``longest_secs`` on a server of its own."""

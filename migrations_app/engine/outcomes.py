@@ -45,13 +45,14 @@ def of_error(error: BaseException, method: Method) -> Outcome:
     """The outcome that an error stands for; an unforeseen one is logged with its trace."""
     if isinstance(error, EngineError):
         kind = next((kind for cls, kind in _KINDS if isinstance(error, cls)), OutcomeKind.FAILED)
-        return Outcome(kind, str(error), method, dict(error.data))
+        return Outcome(kind, str(error), method, dict(error.data), error.advice)
     if isinstance(error, MySQLdb.Error) and is_contention(error):
         return Outcome(
             OutcomeKind.TRANSIENT,
             f"Other sessions kept locking what the run needed: {server_text(error)}. Everything up "
-            f"to the last checkpoint was kept; run it again.",
+            f"to the last checkpoint was kept.",
             method,
+            advice=TransientError.usual_advice,
         )
     if isinstance(error, MySQLdb.Error):
         logger.error("The server refused a statement of the engine.", exc_info=error)

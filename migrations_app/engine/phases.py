@@ -14,7 +14,7 @@ from migrations_app.engine.binlog import PositionLostError
 from migrations_app.engine.checkpoint import CheckpointTable, Unsaved
 from migrations_app.engine.copyrun import CopyRun, Plan
 from migrations_app.engine.deltas import DeltaBuffer
-from migrations_app.engine.errors import EngineError, TransientError
+from migrations_app.engine.errors import EngineError, StoppedError, TransientError
 from migrations_app.engine.feed import Feed
 from migrations_app.engine.fence import TableLock
 from migrations_app.engine.names import TableNames
@@ -60,7 +60,8 @@ class Phases:
         self._last_saved: CheckpointRow | None = None
         self.lock = TableLock(sessions, change.all_names)
         self.checkpoints = CheckpointTable(change)
-        self._others = Others()
+        # And the reader's session, which is none of these.
+        self._others = Others(lambda: sessions.at_work + 1)
         self._thread = threading.Thread(target=self._run, name="spirit-phases")
         self._copy: CopyRun | None = None
         self.method = Method.UNDECIDED
@@ -103,16 +104,19 @@ class Phases:
         self._last_saved = self.checkpoints.save(session, self._copy.snapshot(), self.lock)
         return self._last_saved
 
-    def stopped_words(self) -> str:
+    def stopped(self) -> StoppedError:
         """What a stop at this moment leaves, for people."""
         tables = self.change.tables
         if not self.copying:
-            return f"The run was stopped before anything was copied; {tables} is as it was."
+            return StoppedError(
+                f"The run was stopped before anything was copied; {tables} is as it was.",
+                advice="Run the same again to begin.",
+            )
         kept = [self.change.first.names.checkpoint, *(n.shadow for n in self.change.all_names)]
-        return (
+        return StoppedError(
             f"The run was stopped; a checkpoint was written. {tables} is as it was, and what was "
-            f"copied is kept: run the same again to go on from there. To give it up, drop "
-            f"{', '.join(kept)}."
+            f"copied is kept.",
+            advice=f"{StoppedError.usual_advice} To give it up, drop {', '.join(kept)}.",
         )
 
     def unsaved(self) -> Unsaved:
@@ -183,8 +187,9 @@ class Phases:
             if found is None and self._unsaved is not None:
                 raise TransientError(
                     "While the server was away from this run, another one has finished the change "
-                    "or given it up: nothing of it is left. This run has changed nothing since; "
-                    "look at the table before you run it again."
+                    "or given it up: nothing of it is left. This run has changed nothing since. "
+                    "Look at the table first.",
+                    advice="Run it again if it is not as it should be.",
                 )
             if found is not None:
                 self._last_saved = found.row
@@ -267,4 +272,5 @@ class Phases:
             abort=self._abort,
             tell=self._tell,
             others=self._others,
+            builds_indexes_beside_writes=facts.builds_indexes_beside_writes,
         )

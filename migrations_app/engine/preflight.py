@@ -14,7 +14,13 @@ from migrations_app.engine.errors import EngineError, RefusedError
 from migrations_app.engine.server import ServerFacts
 from migrations_app.engine.session import Session, connect, server_text
 from migrations_app.engine.statement import Change, Statement, parse_change
-from migrations_app.engine.table import Table, foreign_keys_of, load_table, triggers_of
+from migrations_app.engine.table import (
+    Table,
+    foreign_keys_of,
+    load_table,
+    triggers_of,
+    with_file_size,
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,7 +110,8 @@ def look(
             f"Check the name and the target's schema."
         )
         return None, [*problems, Problem("table", text)]
-    return table, [*problems, *_table_problems(session, statement, table)]
+    problems += _table_problems(session, statement, table)
+    return with_file_size(session, names.schema, table), problems
 
 
 def _table_problems(session: Session, statement: Statement, table: Table) -> list[Problem]:

@@ -130,4 +130,4 @@ def _gave_up(tables: str, suspects: set[str] | None) -> str:
             f"is prepared and was neither committed nor rolled back (XA {_listed(suspects)}). End "
             f"it by XA COMMIT or XA ROLLBACK"
         )
-    return f"The copy could not begin: {what}. Nothing was copied; run it again afterwards."
+    return f"The copy could not begin: {what}. Nothing was copied."

@@ -53,6 +53,7 @@ class Pulse:
     def _begin_interval(self, statements: int, writes_secs: float) -> None:
         self._began = time.monotonic()
         self._rows, self._chunks = self._copier.rows_copied, self._copier.chunks_copied
+        self._waited_secs = self._copier.waited_secs
         self._statements, self._writes_secs = statements, writes_secs
         self._running: list[int] = []
         self._was_throttled = False
@@ -84,7 +85,7 @@ class Pulse:
             self._weigh_threads(now, self._session)
 
     def _weigh_threads(self, now: float, session: Session) -> None:
-        self._running.append(self._work.others.threads_running)
+        self._running.append(self._work.others.running)
         self._was_throttled = self._was_throttled or self._throttled()
         interval_secs = max(MIN_INTERVAL_SECS, _CHUNKS_AN_INTERVAL * self._work.chunk_time_secs)
         if self._scaler is not None and now - self._began < interval_secs:
@@ -118,15 +119,17 @@ class Pulse:
         )
 
     def _reading(self, now: float, statements: int, writes_secs: float) -> Reading:
-        ours = self._copier.threads + 1
+        threads, secs = self._copier.threads, now - self._began
         return Reading(
             at=now,
-            rows_per_sec=(self._copier.rows_copied - self._rows) / (now - self._began),
+            rows_per_sec=(self._copier.rows_copied - self._rows) / secs,
             chunks=self._copier.chunks_copied - self._chunks,
             statement_secs=_average_secs(
                 statements - self._statements, writes_secs - self._writes_secs
             ),
-            others_running=max(0.0, sum(self._running) / len(self._running) - ours),
+            others_running=sum(self._running) / len(self._running),
+            # A wait counts when it ends, and may have begun before.
+            waited_share=min(1.0, (self._copier.waited_secs - self._waited_secs) / threads / secs),
             deltas_waiting=self._work.deltas.waiting,
         )
 

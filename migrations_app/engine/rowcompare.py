@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Collection
 
-from migrations_app.engine import casting
+from migrations_app.engine import casting, fingerprint
 from migrations_app.engine.keys import Key
 from migrations_app.engine.names import quote
 from migrations_app.engine.session import Row, Session
@@ -54,7 +54,7 @@ class RowComparison:
             keys.source,
             keys.source.select_list,
             keys.source.in_list,
-            casting.row_fingerprint(casting.source_values(mapping.pairs)),
+            fingerprint.of_source(mapping.pairs),
         )
         self.shadow = _Side(
             names.shadow_sql,
@@ -62,7 +62,7 @@ class RowComparison:
             keys.source,
             keys.shadow_select_list(),
             keys.shadow_in_list,
-            casting.row_fingerprint(casting.shadow_values(mapping.pairs)),
+            fingerprint.of_shadow(mapping.pairs),
             walked_by=None if keys.same_order else self._copies_of_range,
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import enum
 
@@ -21,7 +20,7 @@ from migrations_app.engine.options import Options
 from migrations_app.engine.resume import CheckpointUnusableError, Swapped
 from migrations_app.engine.session import Session, is_contention, server_text
 from migrations_app.engine.statement import Change, parse_change
-from migrations_app.engine.table import Table, load_table
+from migrations_app.engine.table import Table, load_table, with_file_size
 
 
 class NextKind(enum.StrEnum):
@@ -225,15 +224,8 @@ def _saved_table(session: Session, schema: str, name: str) -> SavedTable | None:
     table = load_table(session, schema, name)
     if table is None:
         return None
-    size = table.data_bytes + table.index_bytes
-    # The statistics of a table that is being filled lag behind its file.
-    with contextlib.suppress(MySQLdb.Error):
-        rows = session.query(
-            "SELECT FILE_SIZE FROM information_schema.INNODB_TABLESPACES "
-            f"WHERE NAME = {literal(f'{schema}/{table.name}')}"
-        )
-        size = max([size, *(int(row[0]) for row in rows)])
-    return SavedTable(table.name, table.rows, size)
+    table = with_file_size(session, schema, table)
+    return SavedTable(table.name, table.rows, table.data_bytes + table.index_bytes)
 
 
 def _ages(session: Session, names: TableNames) -> dict[int, float]:

@@ -15,11 +15,13 @@ import MySQLdb
 from migrations_app.engine.session import Session
 
 OLDEST_VERSION = (8, 0, 19)
+# Lists of keys are sent, and rows are compared as texts, of up to half of that.
+LEAST_PACKET_BYTES = 1024 * 1024
 _VARIABLES = (
     "gtid_mode", "log_bin", "binlog_format", "binlog_order_commits", "binlog_row_image",
     "lower_case_table_names", "server_uuid", "innodb_ddl_buffer_size", "datadir",
     "super_read_only", "read_only", "explicit_defaults_for_timestamp",
-    "innodb_flush_log_at_trx_commit", "innodb_log_writer_threads",
+    "innodb_flush_log_at_trx_commit", "innodb_log_writer_threads", "max_allowed_packet",
 )  # fmt: skip
 
 
@@ -48,6 +50,13 @@ class ServerFacts:
         for an event whose signal it can miss (log_self_write_up_to in InnoDB's log0write.cc,
         8.0.22 to 9.x); measured in docs/benchmarks.md."""
         return self.variables.get("innodb_log_writer_threads") == "OFF"
+
+    @property
+    def builds_indexes_beside_writes(self) -> bool:
+        """Whether a table may be written to while an index of it is built. MySQL 8.0 can then fill
+        its redo log to the last byte, and stands still for good: seen on 8.0.46 with a redo log of
+        128 MB ("Out of space in the redo log", MY-013059), never on 9.7; 8.4 was not tried."""
+        return self.version >= (9, 0, 0)
 
     @property
     def cores(self) -> int:
@@ -100,6 +109,12 @@ def server_problems(facts: ServerFacts) -> list[str]:
         problems.append(
             "binlog_order_commits is OFF and GTIDs are not in use: changes could become visible "
             "in another order than logged. Set binlog_order_commits = ON, or gtid_mode = ON."
+        )
+    packet_bytes = int(facts.variables.get("max_allowed_packet") or LEAST_PACKET_BYTES)
+    if packet_bytes < LEAST_PACKET_BYTES:
+        problems.append(
+            f"max_allowed_packet is {packet_bytes:,} bytes: rows could not be compared. Set it to "
+            f"64M, the server's default (SET PERSIST max_allowed_packet = 67108864)."
         )
     if facts.variables.get("super_read_only") == "ON" or facts.variables.get("read_only") == "ON":
         problems.append("The server is read-only: point the target at the primary.")

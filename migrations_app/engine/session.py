@@ -16,7 +16,7 @@ from typing import Any
 import MySQLdb
 from MySQLdb.constants import CLIENT, CR, ER
 
-from migrations_app.engine import names
+from migrations_app.engine import names, tls
 from migrations_app.engine.dsn import Dsn, TlsMode
 from migrations_app.engine.errors import EngineError, RefusedError, ServerLostError
 
@@ -44,11 +44,14 @@ _LOST = {
     CR.CONNECTION_ERROR,
     CR.CONN_HOST_ERROR,
     2055,  # CR_SERVER_LOST_EXTENDED
+    CR.SSL_CONNECTION_ERROR,  # how Connector/C calls it in an encrypted session
     ER.SERVER_SHUTDOWN,
     1927,  # the session was killed (as Connector/C says it)
     4031,  # disconnected by the server for inactivity
     1079,
 }
+# Of an attempt to connect, by OpenSSL or the system; not of certificates or versions.
+_BROKEN_OFF = re.compile(r"eof|reset|broken pipe|timed? ?out|syscall", re.IGNORECASE)
 _DENIED = {ER.ACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR, 1698}
 
 # STRICT_ALL_TABLES: a value that does not fit is an error, or under IGNORE a warning that ends
@@ -106,21 +109,26 @@ def connection_failure(dsn: Dsn, error: MySQLdb.Error) -> EngineError:
         )
     if code == ER.BAD_DB_ERROR:
         return RefusedError(f"There is no schema {dsn.database!r} on the server at {where}.")
-    if code == CR.SSL_CONNECTION_ERROR:
+    if code == CR.SSL_CONNECTION_ERROR and not _BROKEN_OFF.search(server_text(error)):
         return RefusedError(
             f"TLS to {where} failed with mode {dsn.tls_mode}: {server_text(error)}. "
             f"Check the TLS mode and the CA file."
         )
+    if code == tls.SECURE_TRANSPORT_REQUIRED:
+        return RefusedError(
+            f"The server at {where} takes encrypted connections only, and the target's TLS mode is "
+            f"{dsn.tls_mode}. Choose another mode."
+        )
     return ServerLostError(
-        f"The server at {where} cannot be reached: {server_text(error)}. "
-        f"Nothing was changed; try again when it is up."
+        f"The server at {where} cannot be reached: {server_text(error)}. Nothing was changed.",
+        advice="Try again when it is up.",
     )
 
 
 def connect(dsn: Dsn, *, database: bool = True) -> MySQLdb.Connection:
     """Open a bare connection. Raises RefusedError or ServerLostError with words for people."""
     arguments: dict[str, Any] = {
-        "host": "127.0.0.1" if dsn.host == "localhost" else dsn.host,
+        "host": dsn.tcp_host,
         "port": dsn.port,
         "user": dsn.user,
         "password": dsn.password,
@@ -135,12 +143,19 @@ def connect(dsn: Dsn, *, database: bool = True) -> MySQLdb.Connection:
         arguments["database"] = dsn.database
     if dsn.answer_secs is not None:
         arguments["read_timeout"] = arguments["write_timeout"] = dsn.answer_secs
-    if dsn.tls_mode is not TlsMode.PREFERRED:
-        arguments["ssl_mode"] = dsn.tls_mode.value.upper().replace("-", "_")
-    if dsn.tls_ca_file:
-        arguments["ssl"] = {"ca": dsn.tls_ca_file}
+
+    def attempt(mode: TlsMode) -> MySQLdb.Connection:
+        settings = tls.mysqlclient_settings(dsn, mode, arguments["connect_timeout"])
+        return MySQLdb.connect(**arguments, **settings)
+
     try:
-        return MySQLdb.connect(**arguments)
+        return tls.connected(dsn, attempt)
+    except tls.NotOfferedError:
+        raise RefusedError(
+            f"The server at {dsn.host}:{dsn.port} offers no TLS, and the target's TLS mode is "
+            f"{dsn.tls_mode}. Nothing was sent. Have the server offer it (its log says why it does "
+            f"not), or choose another mode."
+        ) from None
     except MySQLdb.Error as error:
         raise connection_failure(dsn, error) from error
 
@@ -158,6 +173,7 @@ class Session:
         self._run_token = run_token
         self._connection: MySQLdb.Connection | None = None
         self.id = 0
+        self.is_at_work = False
         self.open()
 
     def open(self) -> None:
@@ -195,13 +211,7 @@ class Session:
 
     def query(self, sql: str) -> list[Row]:
         """Run one statement and return its rows (empty for a statement that has none)."""
-        connection = self._live()
-        try:
-            connection.query(sql.encode())
-            result = connection.store_result()
-            return list(result.fetch_row(maxrows=0)) if result is not None else []
-        except MySQLdb.Error as error:
-            raise self._translated(error) from error
+        return self._fetched(sql, as_dicts=False)
 
     def query_one(self, sql: str) -> Row:
         """The first row of a query that always has one."""
@@ -209,16 +219,22 @@ class Session:
 
     def query_dicts(self, sql: str) -> list[dict[str, Any]]:
         """Rows as dictionaries with upper-case column names (information_schema's own case)."""
+        rows = self._fetched(sql, as_dicts=True)
+        return [{str(name).upper(): value for name, value in row.items()} for row in rows]
+
+    def _fetched(self, sql: str, *, as_dicts: bool) -> list[Any]:
         connection = self._live()
+        self.is_at_work = True
         try:
             connection.query(sql.encode())
             result = connection.store_result()
-            if result is None:
-                return []
-            rows = result.fetch_row(maxrows=0, how=1)
+            return (
+                list(result.fetch_row(maxrows=0, how=int(as_dicts))) if result is not None else []
+            )
         except MySQLdb.Error as error:
             raise self._translated(error) from error
-        return [{str(name).upper(): value for name, value in row.items()} for row in rows]
+        finally:
+            self.is_at_work = False
 
     def execute(self, sql: str) -> int:
         """Run one statement; returns the affected rows as the server counts them."""
@@ -230,7 +246,7 @@ class Session:
             self.close()
             return ServerLostError(
                 f"The connection to {self._dsn.host}:{self._dsn.port} ({self.purpose}) was lost: "
-                f"{server_text(error)}. Progress was kept; run it again."
+                f"{server_text(error)}. Progress was kept."
             )
         return error
 
@@ -286,6 +302,12 @@ class Sessions:
         self._lock = threading.Lock()
         self._open: set[Session] = set()
         self._closed = False
+
+    @property
+    def at_work(self) -> int:
+        """How many wait for an answer of the server."""
+        with self._lock:
+            return sum(session.is_at_work for session in self._open)
 
     def open(self, purpose: str) -> Session:
         session = Session(self.dsn, purpose, self.run_token)

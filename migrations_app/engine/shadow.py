@@ -86,7 +86,9 @@ def _keep_auto_increment(session: Session, statement: Statement, value: int) -> 
 def load(session: Session, names: TableNames) -> Table:
     table = load_table(session, names.schema, names.shadow)
     if table is None:
-        raise FailedError(f"The shadow table {names.shadow} has disappeared; run it again.")
+        raise FailedError(
+            f"The shadow table {names.shadow} has disappeared.", advice="Run it again."
+        )
     return table
 
 

@@ -142,7 +142,11 @@ class TableRun:
 
     def restore_indexes(self) -> None:
         """Build the deferred indexes."""
-        with self.work.sessions.opened("indexes") as session:
+        # Where it must be at rest, what comes meanwhile waits in memory; or in the binary log, when
+        # that is full.
+        rests = not self.work.builds_indexes_beside_writes
+        at_rest = self.applier.paused() if rests else contextlib.nullcontext()
+        with self.work.sessions.opened("indexes") as session, at_rest:
             try:
                 built = shadow.restore_indexes(
                     session, self.work.names, self.deferred, gently=self._has_room_for_one_only()

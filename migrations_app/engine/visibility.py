@@ -113,6 +113,6 @@ class Visibility:
                 raise TransientError(
                     "The server has logged changes that have not become visible for "
                     f"{GIVE_UP_AFTER_SECS // 60} minutes (a commit is stalled, perhaps in "
-                    "semi-synchronous replication). Everything copied was kept; run it again "
-                    "when commits pass."
+                    "semi-synchronous replication). Everything copied was kept.",
+                    advice="Run it again when commits pass.",
                 )

@@ -66,6 +66,7 @@ class Work:
     """One table's migration as its parts see it: who it is, and what they share.
 
     threads, target_chunk_time_secs: as the volume says, for a server that nobody else writes to.
+    builds_indexes_beside_writes: of the server (ServerFacts).
     """
 
     names: TableNames
@@ -81,6 +82,7 @@ class Work:
     abort: Abort
     tell: Callable[[Event], None]
     others: Others
+    builds_indexes_beside_writes: bool
 
     @property
     def first_threads(self) -> int:
@@ -92,12 +94,12 @@ class Work:
     def _is_cautious(self) -> bool:
         return self.max_threads > self.threads and self.options.volume <= DEFAULT_VOLUME
 
-    def let_others_pass(self, session: Session, threads: int, chunk_secs: float) -> None:
+    def let_others_pass(self, session: Session, chunk_secs: float) -> float:
         """To be called between two chunks: waits while others queue, as long as the last chunk took
-        at most, so that half the time is the run's. threads: of ours that are at work."""
-        if self._is_cautious:
-            # The reader's session is at work, too.
-            self.others.let_pass(session, threads + 1, chunk_secs, self.abort)
+        at most, so that half the time is the run's; returns the seconds."""
+        if not self._is_cautious:
+            return 0.0
+        return self.others.let_pass(session, chunk_secs, self.abort)
 
     @property
     def chunk_time_secs(self) -> float:

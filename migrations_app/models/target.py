@@ -45,7 +45,11 @@ class Target(models.Model):
     stored_password = models.TextField(blank=True, editable=False)
     database = models.CharField("schema", max_length=64)
     tls_mode = models.CharField(
-        "TLS", max_length=20, choices=TLS_CHOICES, default=TlsMode.PREFERRED.value
+        "TLS",
+        max_length=20,
+        choices=TLS_CHOICES,
+        default=TlsMode.PREFERRED.value,
+        help_text="To 127.0.0.1 or localhost, Preferred encrypts only when the server demands it.",
     )
     tls_ca_file = models.CharField(
         "CA file", max_length=500, blank=True, help_text="A path on the workers' machines."

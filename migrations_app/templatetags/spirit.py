@@ -15,7 +15,6 @@ for name, function in (
     ("event_label", words.event_label),
     ("grouped", words.grouped),
     ("level_tone", words.level_tone),
-    ("percent", words.percent),
     ("phase_label", words.phase_label),
     ("pretty_json", markup.pretty_json),
     ("state_badge", markup.state_badge),

@@ -94,6 +94,8 @@ def _measure_all(
         Ground(server, given.seed) as ground,
     ):
         results.machine = figures.machine(server)
+        if warning := figures.how_busy(results.machine):
+            out.print(warning, highlight=False)
         choices = Choices(given.volume, given.limit, pathlib.Path(folder), given.seed)
         for number, case in enumerate(cases):
             runs: list[Run] = []

@@ -16,6 +16,9 @@ from playground.server import CHECKOUT, PrivateServer
 
 Figure = Callable[[Run], float | None]
 
+# Processes at work, of others, for each core.
+_BUSY = 0.75
+
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
@@ -112,6 +115,17 @@ def machine(server: PrivateServer) -> dict[str, Any]:
         "mysql": {str(name): str(value) for name, value in variables},
         "commit": _commit(),
     }
+
+
+def how_busy(machine: dict[str, Any]) -> str:
+    """A warning where others keep the cores at work, else ""."""
+    load, cores = machine["load_average"], machine["cores"]
+    if load < _BUSY * cores:
+        return ""
+    return (
+        f"This machine is busy: {load:.1f} processes at work in the last minute, on {cores} cores. "
+        f"What is measured now takes longer, and differs from round to round."
+    )
 
 
 def memory_bytes() -> int:

@@ -72,12 +72,13 @@ def test_one_begins_after_its_time(target: Target, requester: User) -> None:
 
 
 def test_hours_of_the_target_and_of_the_request_must_both_be_open(requester: User) -> None:
-    target = make_target(allowed_hours=never_now())
+    never = never_now()
+    target = make_target(allowed_hours=never)
     closed = queue(target, requester)
     assert admission.admit("worker", 30) is None
-    assert f"allowed hours: {never_now()} (UTC); from 20" in waiting_for(closed)
+    assert f"allowed hours: {never} (UTC); from 20" in waiting_for(closed)
     Target.objects.update(allowed_hours="")
-    put_in_state(closed, State.QUEUED, hours=never_now())
+    put_in_state(closed, State.QUEUED, hours=never)
     assert admission.admit("worker", 30) is None
     put_in_state(closed, State.QUEUED, hours="Mon-Sun")
     assert admission.admit("worker", 30) is not None

@@ -40,7 +40,7 @@ def test_sigterm_in_mid_copy_interrupts_and_a_new_worker_resumes(
     first = workers.start()
     wait_for_copy(request_row)
     first.send_signal(signal.SIGTERM)
-    assert first.wait(15) == 0, workers.log()
+    assert first.wait(60) == 0, workers.log()
     assert current(request_row).state == State.INTERRUPTED, workers.log()
     assert processes_of(workers.folder) == []
     copied = Run.objects.get().rows_at_end
@@ -80,7 +80,7 @@ def test_a_killed_worker_leaves_no_process_and_its_run_ends_with_a_checkpoint(
     wait_for_copy(request_row)
     worker.kill()
     worker.wait()
-    wait_for("no process is left", lambda: not processes_of(workers.folder), 20)
+    wait_for("no process is left", lambda: not processes_of(workers.folder), 60)
     assert current(request_row).state == State.INTERRUPTED, workers.log()
 
 
@@ -91,7 +91,7 @@ def test_a_killed_cluster_leaves_no_process_and_is_started_again(
     wait_for_copy(request_row)
     runner_pid = request_row.runs.get().pid
     os.kill(parent_of(parent_of(runner_pid)), signal.SIGKILL)
-    wait_for("the runner is gone", lambda: runner_pid not in processes_of(workers.folder), 20)
+    wait_for("the runner is gone", lambda: runner_pid not in processes_of(workers.folder), 60)
     wait_for("completed", lambda: current(request_row).state == State.COMPLETED, 150)
     assert_swapped(schema, ROWS)
 
@@ -115,11 +115,12 @@ def test_stop_volume_and_start_are_obeyed_by_a_run(
         return bool(request_row.runs.count() == 2 and request_row.running_volume == 2)
 
     order = commands.set_volume(operator(), current(request_row), 2)
-    wait_for("a run with the new volume", changed, 30)
+    wait_for("a run with the new volume", changed, 60)
     assert seen == {State.RUNNING}
     assert Command.objects.get(pk=order.pk).obeyed_at is not None
+    wait_for("the copy is held back", lambda: bool(current(request_row).throttled), 60)
     commands.stop(operator(), current(request_row))
-    wait_for("stopped", lambda: current(request_row).state == State.STOPPED, 30)
+    wait_for("stopped", lambda: current(request_row).state == State.STOPPED, 60)
     Target.objects.update(max_threads_running=None)
     assert "checkpoint" in request_row.message
     commands.set_volume(operator(), current(request_row), 8)
@@ -136,7 +137,7 @@ def test_no_secret_reaches_log_events_or_queue(
     worker = workers.start()
     wait_for_copy(request_row)
     worker.send_signal(signal.SIGTERM)
-    worker.wait(15)
+    worker.wait(60)
     secret = schema.dsn.password
     assert secret
     stored = (workers.folder / "control.sqlite3").read_bytes()

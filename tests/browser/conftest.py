@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from playground.browsers import open_browser
 from playground.children import Child
+from playground.server import find_free_port
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 READY_TIMEOUT_SECS = 90
@@ -51,12 +51,6 @@ class Application:
     def logs(self) -> str:
         """What its processes wrote, for a failing test."""
         return "\n".join(path.read_text(errors="replace") for path in self.folder.glob("*.log"))
-
-
-def free_port() -> int:
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def child(
@@ -100,7 +94,7 @@ def application(tmp_path: pathlib.Path) -> Iterator[Application]:
         subprocess.run(
             [sys.executable, "manage.py", *arguments], cwd=CHECKOUT, env=environment, check=True
         )
-    port = free_port()
+    port = find_free_port()
     url = f"http://127.0.0.1:{port}"
     web = ["manage.py", "runserver", "--noreload", f"127.0.0.1:{port}"]
     with (

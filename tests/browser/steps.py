@@ -18,6 +18,19 @@ RUNNING_AT_MOST = 6
 _SLEEPERS = 12
 
 
+def wait_for_rows(schema: Schema, table: str) -> None:
+    """Until the table is there and has a row."""
+    there = "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s"
+    wait_until(
+        lambda: (
+            schema.execute(there, schema.name, table)
+            and schema.execute(f"SELECT 1 FROM `{table}` LIMIT 1")
+        ),
+        f"rows in {table}",
+        120,
+    )
+
+
 def fill_orders(schema: Schema, thousands: int = 50) -> None:
     """A table with so many thousands of rows, made on the server."""
     schema.execute("CREATE TABLE orders (id INT PRIMARY KEY, amount INT NOT NULL)")

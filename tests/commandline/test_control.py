@@ -117,6 +117,7 @@ def test_a_change_is_submitted_edited_and_told(
         (("start", 1), 2, "Say who acts"),
         (("start", 1, "--as", "nobody"), 2, "no person called 'nobody'"),
         (("start", 1, "--as", "gone"), 2, "not active"),
+        (("status", "--as", "nobody"), 2, "no person called 'nobody'"),
         (("start", 999, "--as", "olga"), 2, "no request #999"),
         (("cutover", 1, "--as", "olga"), 2, "add --yes"),
         (("submit", "--target", "x", "--statement", "ALTER TABLE t ADD c INT", "--as", "olga"), 2,

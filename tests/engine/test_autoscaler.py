@@ -15,12 +15,17 @@ from migrations_app.engine import (
     Migration,
     Options,
     OutcomeKind,
+    autoscaler,
     chunker,
     pulse,
     shadow,
     volume_setting,
 )
+from migrations_app.engine.abort import Abort
 from migrations_app.engine.autoscaler import Autoscaler, Reading
+from migrations_app.engine.others import Others
+from migrations_app.engine.pulse import Pulse
+from migrations_app.engine.session import Session
 from playground.comparison import compare
 from playground.shop import create_shop
 from playground.writer import LiveWriter
@@ -33,7 +38,8 @@ WIDEN = "ALTER TABLE t MODIFY v BIGINT NOT NULL"
 
 
 def reading(at: float, rows_per_sec: float, **others: float | None) -> Reading:
-    values = {"chunks": 40, "statement_secs": 0.002, "others_running": 1.0, "deltas_waiting": 0}
+    values = {"chunks": 40, "statement_secs": 0.002, "others_running": 1.0, "waited_share": 0.0,
+              "deltas_waiting": 0}  # fmt: skip
     return Reading(at=at, rows_per_sec=rows_per_sec, **{**values, **others})  # type: ignore[arg-type]
 
 
@@ -96,6 +102,15 @@ def test_more_are_not_tried_for_one_calm_interval_among_others() -> None:
     assert steps(scaler(), readings) == [None] * len(readings)
 
 
+def test_more_are_not_tried_where_others_queue_already() -> None:
+    queued = {"waited_share": 0.05}
+    for silent in (queued, {**queued, "statement_secs": None}):
+        readings = [reading(at, 100, **silent) for at in (5, 70, 140)]
+        assert steps(scaler(), readings) == [None, None, None]
+    calm = [reading(0, 100), reading(5, 100)]
+    assert steps(scaler(), [*calm, reading(10, 200, **queued)]) == [None, 3, 2]
+
+
 def test_a_server_that_is_neither_calm_nor_slow_is_left_alone() -> None:
     """Three times as long as usual: no reason to yield, and none to ask for more."""
     readings = [reading(at, 100, statement_secs=0.006) for at in (5, 70, 140)]
@@ -139,6 +154,7 @@ def changes_in(events: list[Event]) -> list[tuple[int, int]]:
     return [(e.data["before"], e.data["threads"]) for e in events if e.kind == "threads_changed"]
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("quick_decisions")
 def test_threads_come_and_go_under_load_and_no_row_differs(schema: Schema) -> None:
     create_shop(schema.dsn, orders=500_000)
@@ -147,7 +163,7 @@ def test_threads_come_and_go_under_load_and_no_row_differs(schema: Schema) -> No
     )
     with LiveWriter(schema.dsn, rate=200, seed=11) as writer:
         with RunInThread(schema, CHANGE, options) as run:
-            outcome = run.outcome(180)
+            outcome = run.outcome(800)
         assert outcome.kind is OutcomeKind.COMPLETED, outcome.message
         after_swap = writer.changes
         wait_until(lambda: writer.changes > after_swap + 200, "writes after the swap")
@@ -161,6 +177,29 @@ def test_threads_come_and_go_under_load_and_no_row_differs(schema: Schema) -> No
     assert result.differences == []
 
 
+@pytest.mark.usefixtures("quick_decisions")
+@pytest.mark.parametrize("queues", [0, 20, 10_000], ids=["none", "for_a_while", "always"])
+def test_what_the_copy_waited_for_others_decides_whether_more_are_tried(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch, queues: int
+) -> None:
+    left = iter(range(queues))
+
+    def let_pass(_others: Others, _session: Session, _secs: float, abort: Abort) -> float:
+        if next(left, None) is None:
+            return 0.0
+        abort.wait(0.02)
+        return 0.02
+
+    monkeypatch.setattr(Others, "let_pass", let_pass)
+    # So that the copy takes longer than a decision on any machine.
+    monkeypatch.setattr(chunker, "MAX_CHUNK_ROWS", 500)
+    make_numbers(schema, "t", 300_000)
+    outcome, recorder = migrate(schema, WIDEN)
+    assert outcome.kind is OutcomeKind.COMPLETED, outcome.message
+    more = [after for before, after in changes_in(recorder.events) if after > before]
+    assert bool(more) is (queues < 10_000), more
+
+
 class SlowApplication:
     """Updates of another table that take 50 ms each, from twelve connections."""
 
@@ -168,10 +207,12 @@ class SlowApplication:
         self._schema = schema
         self._end = threading.Event()
         self._threads = [threading.Thread(target=self._write, args=(n,)) for n in range(12)]
+        self._writing: set[int] = set()
 
     def __enter__(self) -> None:
         for thread in self._threads:
             thread.start()
+        wait_until(lambda: len(self._writing) == len(self._threads), "writes of each connection")
 
     def __exit__(self, *_: object) -> None:
         self._end.set()
@@ -183,6 +224,7 @@ class SlowApplication:
             while not self._end.is_set():
                 connection.query(f"UPDATE slow SET v = v + 1 + SLEEP(0.05) WHERE id = {row + 1}")
                 connection.commit()
+                self._writing.add(row)
 
 
 @pytest.mark.usefixtures("quick_decisions")
@@ -193,12 +235,12 @@ def test_a_slow_application_gets_room_and_a_step_that_did_not_help_is_taken_back
     monkeypatch.setattr(chunker, "MAX_CHUNK_ROWS", 300)
     make_numbers(schema, "t", 900_000)
     make_numbers(schema, "slow", 20)
-    # What the server knows of the time before: quick statements.
-    schema.execute("TRUNCATE performance_schema.events_statements_summary_global_by_event_name")
-    with open_connection(schema) as connection:
-        for number in range(2_000):
-            connection.query(f"UPDATE slow SET v = {number} WHERE id = 19")
-        connection.commit()
+    # As if statements had been quick before, and none were ten times as quick afterwards by chance.
+    make_scaler = Pulse._make_scaler
+    monkeypatch.setattr(Pulse, "_make_scaler", lambda self, _calm_secs: make_scaler(self, 0.002))
+    monkeypatch.setattr(autoscaler, "_WORTH_YIELDING", 0.1)
+    # Long enough for the statements that a decision needs.
+    monkeypatch.setattr(pulse, "MIN_INTERVAL_SECS", 1.0)
     # One above the default: it begins with its two threads.
     options = Options(volume=4, target_chunk_time_secs=0.05)
     with SlowApplication(schema), RunInThread(schema, WIDEN, options) as run:

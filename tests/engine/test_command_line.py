@@ -100,6 +100,7 @@ def test_a_signal_writes_a_checkpoint_and_the_next_run_goes_on_from_it(
     process.send_signal(number)
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 3, output
+    assert "what was copied is kept. Run the same again to go on from there." in output
     saved, copied = schema.execute("SELECT id, rows_copied FROM _t_chkpnt ORDER BY id DESC")[0]
     process = start(dsn_of(schema), WIDEN, "--json", "--volume", "8")
     output, _ = process.communicate(timeout=90)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from migrations_app.engine import Migration, Options, OutcomeKind, Phase
 from migrations_app.engine import phases as engine_phases
 from migrations_app.engine.cutover import CutOver
 from migrations_app.engine.errors import ServerLostError
+from migrations_app.engine.feed import CATCH_UP_SECS, Feed
 from tests.conftest import Schema
 from tests.engine.support import Recorder, RunInThread, make_numbers, migrate, tables_of, wait_until
 from tests.engine.test_rules import open_connection
@@ -61,6 +63,62 @@ def test_who_has_locked_the_table_on_purpose_is_spared_and_named(schema: Schema)
     named = next(e for e in run.recorder.events if "LOCK TABLES" in e.message)
     assert named.data["session_id"] == holder
     assert "session_killed" not in run.recorder.kinds()
+
+
+@pytest.mark.parametrize(
+    "behind_secs, waits",
+    [([2.5, 1.2, 0.0], 3), ([1.2, 2.5, 2.5], 2)],
+    ids=["comes closer", "never comes closer"],
+)
+def test_the_table_is_locked_when_the_reader_is_close_or_comes_no_closer(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch, behind_secs: list[float], waits: int
+) -> None:
+    """Whoever holds the lock has to wait for it, and the application for them."""
+    make_numbers(schema, "t", 1_000)
+    wait_for, attempt = Feed.wait_for, CutOver._attempt
+    left = iter(behind_secs)
+    waited: list[float] = []
+    before_lock: list[float] = []
+
+    def slow(feed: Feed, position: Any, deadline_secs: float = CATCH_UP_SECS) -> None:
+        waited.append(next(left, 0.0))
+        time.sleep(waited[-1])
+        wait_for(feed, position, deadline_secs)
+
+    def watched(cut_over: CutOver, session: Any, lock_wait_secs: int) -> int:
+        before_lock.extend(waited)
+        return attempt(cut_over, session, lock_wait_secs)
+
+    with RunInThread(schema, WIDEN, Options(defer_cutover=True)) as run:
+        run.wait_for_phase(Phase.WAITING_FOR_CUTOVER)
+        monkeypatch.setattr(Feed, "wait_for", slow)
+        monkeypatch.setattr(CutOver, "_attempt", watched)
+        run.migration.allow_cut_over()
+        outcome = run.outcome()
+    assert outcome.kind is OutcomeKind.COMPLETED, outcome.message
+    assert before_lock == behind_secs[:waits]
+
+
+def test_an_order_to_hold_is_obeyed_while_the_reader_is_behind(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_numbers(schema, "t", 1_000)
+    wait_for = Feed.wait_for
+    with RunInThread(schema, WIDEN, Options(defer_cutover=True)) as run:
+
+        def slow(feed: Feed, position: Any, deadline_secs: float = CATCH_UP_SECS) -> None:
+            run.migration.hold_cut_over()
+            time.sleep(1.2)
+            wait_for(feed, position, deadline_secs)
+
+        run.wait_for_phase(Phase.WAITING_FOR_CUTOVER)
+        with monkeypatch.context() as patch:
+            patch.setattr(Feed, "wait_for", slow)
+            patch.setattr(CutOver, "_attempt", None)
+            run.migration.allow_cut_over()
+            run.wait_for_event("cutover_held")
+        run.migration.allow_cut_over()
+        assert run.outcome().kind is OutcomeKind.COMPLETED
 
 
 @pytest.mark.parametrize("renamed", [True, False], ids=["after", "before"])

@@ -76,8 +76,9 @@ def test_a_run_that_is_held_while_it_copies_waits_although_it_was_not_deferred(
     schema: Schema,
 ) -> None:
     make_numbers(schema, "t", 1_000)
-    with RunInThread(schema, WIDEN) as run:
-        run.migration.hold_cut_over()
+    run = RunInThread(schema, WIDEN)
+    run.migration.hold_cut_over()
+    with run:
         run.wait_for_phase(Phase.WAITING_FOR_CUTOVER)
         run.stop.set()
         outcome = run.outcome()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from migrations_app.engine import Migration, Options, OutcomeKind, Phase
 from playground.comparison import compare
 from playground.shop import create_shop
@@ -17,6 +19,7 @@ ORDERS = 1_000_000
 RATE = 500
 
 
+@pytest.mark.timeout(900)
 def test_a_million_rows_under_500_writes_a_second_end_without_a_difference(schema: Schema) -> None:
     """Inserts, updates, key changes, deletes and reinserts; stopped once and resumed on the way,
     with the checksum's repair off."""
@@ -27,7 +30,7 @@ def test_a_million_rows_under_500_writes_a_second_end_without_a_difference(schem
             wait_until(
                 lambda: any(r.rows_copied > ORDERS / 4 for r in run.recorder.readings),
                 "a quarter of the rows",
-                120,
+                400,
             )
             run.stop.set()
             stopped = run.outcome()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from migrations_app.engine import Options, OutcomeKind, Phase
+from migrations_app.engine import DeferIndexes, Options, OutcomeKind, Phase, shadow
+from migrations_app.engine.binlog import stream
+from migrations_app.engine.server import ServerFacts
 from tests.conftest import Schema
 from tests.engine.stepping import ApplierGate, ChunkGate
 from tests.engine.support import RunInThread, make_numbers, migrate, wait_until
@@ -17,6 +21,8 @@ def test_too_many_waiting_keys_hold_the_reader_back_and_say_so(
     schema: Schema, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_numbers(schema, "t", 5_000)
+    # So that no more than a transaction comes at once.
+    monkeypatch.setattr(stream, "_RECEIVED_BYTES", 4_096)
     gate, applier = ChunkGate(monkeypatch, chunks=3), ApplierGate(monkeypatch)
     options = Options(repair_differences=False, threads=1, max_buffered_keys=1_000)
     with RunInThread(schema, WIDEN, options) as run:
@@ -34,6 +40,33 @@ def test_too_many_waiting_keys_hold_the_reader_back_and_say_so(
         outcome = run.outcome()
     assert outcome.kind is OutcomeKind.COMPLETED, outcome.message
     assert schema.execute("SELECT SUM(v < 0) FROM t") == [(3_000,)]
+
+
+@pytest.mark.parametrize("can", [True, False])
+def test_the_new_table_is_at_rest_while_its_indexes_are_built_where_the_server_needs_it(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch, can: bool
+) -> None:
+    """MySQL 8.0 may stand still for good when a table is written to meanwhile."""
+    monkeypatch.setattr(ServerFacts, "builds_indexes_beside_writes", can)
+    make_numbers(schema, "t", 1_000, "v INT NOT NULL, KEY (v)")
+    restore = shadow.restore_indexes
+    value = "SELECT v FROM _t_new WHERE id = 7"
+
+    def watched(*arguments: Any, **options: Any) -> list[str]:
+        schema.execute("UPDATE t SET v = -1 WHERE id = 7")
+        if can:
+            wait_until(lambda: schema.execute(value) == [(-1,)], "the change to be applied")
+        else:
+            wait_until(lambda: run.recorder.readings[-1].deltas_waiting == 1, "it to wait")
+            assert schema.execute(value) == [(7,)]
+        return restore(*arguments, **options)
+
+    monkeypatch.setattr(shadow, "restore_indexes", watched)
+    run = RunInThread(schema, WIDEN, Options(defer_indexes=DeferIndexes.ON))
+    with run:
+        outcome = run.outcome()
+    assert outcome.kind is OutcomeKind.COMPLETED, outcome.message
+    assert schema.execute("SELECT v FROM t WHERE id = 7") == [(-1,)]
 
 
 def test_a_lock_wait_that_runs_out_is_tried_again(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from typing import Any
 
 import MySQLdb
 import pytest
 
 from migrations_app.engine import Options, OutcomeKind, Phase, RefusedError, begin, parse_change
+from migrations_app.engine.binlog import reader
 from migrations_app.engine.checkpoint import CheckpointTable
 from migrations_app.engine.checksum import Checksum
 from migrations_app.engine.cutover import CutOver
@@ -251,3 +253,23 @@ def test_a_chunk_whose_difference_is_explained_is_summed_up_once(
     assert left_out == [(250,)]
     assert len(parts) == 1
     assert schema.execute("SELECT v FROM t WHERE id = 250") == [(-7,)]
+
+
+def test_a_reader_at_rest_is_woken_by_who_waits_for_it(
+    schema: Schema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by time: it would rest for an hour, unless a catch-up, the checksum or the lock wakes it;
+    and it ends when the run does."""
+    monkeypatch.setattr(reader, "_REST_SECS", 3600.0)
+    make_numbers(schema, "t", 20_000)
+    options = Options(repair_differences=False, threads=1, skip_drop=True, defer_cutover=True)
+    with RunInThread(schema, "ALTER TABLE t MODIFY v BIGINT NOT NULL", options) as run:
+        run.wait_for_phase(Phase.COPY_ROWS)
+        schema.execute("UPDATE t SET v = -v WHERE id % 3 = 0")
+        run.wait_for_phase(Phase.WAITING_FOR_CUTOVER)
+        schema.execute("UPDATE t SET v = v + 1 WHERE id % 5 = 0")
+        run.migration.allow_cut_over()
+        outcome = run.outcome()
+    assert outcome.kind is OutcomeKind.COMPLETED, outcome.message
+    assert rows_of(schema, "t") == rows_of(schema, "_t_old")
+    assert reader.THREAD_NAME not in {thread.name for thread in threading.enumerate()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -12,22 +13,41 @@ from MySQLdb.constants import ER
 
 from migrations_app.engine import Options, OutcomeKind, Phase, reconnect
 from migrations_app.engine.copyrun import CopyRun
+from migrations_app.engine.dsn import Dsn
 from playground.server import PrivateServer
 from tests.conftest import Schema, fresh_schema
 from tests.engine.stepping import ChunkGate
-from tests.engine.support import RunInThread, make_numbers, migrate, tables_of, wait_until
+from tests.engine.support import (
+    ELSEWHERE,
+    RunInThread,
+    make_numbers,
+    migrate,
+    tables_of,
+    wait_until,
+)
 
 ROWS = 20_000
 WIDEN = "ALTER TABLE t MODIFY v BIGINT NOT NULL"
 UNAIDED = Options(repair_differences=False, threads=1, skip_drop=True)
 
 
-@pytest.fixture(params=[True, False], ids=["gtid", "file_position"])
+class EncryptedSchema(Schema):
+    """A schema whose server is not known to be on this machine."""
+
+    @property
+    def dsn(self) -> Dsn:
+        return dataclasses.replace(super().dsn, host=ELSEWHERE)
+
+
+@pytest.fixture(params=["gtid", "file_position", "encrypted"])
 def own_schema(request: pytest.FixtureRequest) -> Iterator[Schema]:
     """A schema on a server of its own, which may be killed."""
-    with PrivateServer(gtid=request.param) as server, fresh_schema(server) as schema:
+    with (
+        PrivateServer(gtid=request.param != "file_position") as server,
+        fresh_schema(server) as schema,
+    ):
         make_numbers(schema, "t", ROWS)
-        yield schema
+        yield EncryptedSchema(server, schema.name) if request.param == "encrypted" else schema
 
 
 def lock_session(schema: Schema) -> int:
@@ -135,13 +155,24 @@ def test_a_run_that_another_has_replaced_ends(
             "SELECT OBJECT_NAME FROM performance_schema.metadata_locks "
             "WHERE OBJECT_TYPE = 'USER LEVEL LOCK' AND OBJECT_NAME LIKE 'spirit:%'"
         )
-        other = schema.server._connect()
+        other, holder = schema.server._connect(), lock_session(schema)
+        other_id = other.thread_id()
+        # It waits for the lock already, so that it is the first to get it.
+        taking = threading.Thread(target=other.query, args=(f"SELECT GET_LOCK('{name}', 600)",))
+        taking.start()
+        waiting = (
+            "SELECT 1 FROM performance_schema.metadata_locks "
+            "WHERE OBJECT_NAME = %s AND LOCK_STATUS = 'PENDING'"
+        )
         try:
-            schema.execute(f"KILL {lock_session(schema)}")
-            other.query(f"SELECT GET_LOCK('{name}', 10)")
-            other.store_result()
+            wait_until(lambda: schema.execute(waiting, name), "another that waits for the lock")
+            schema.execute(f"KILL {holder}")
+            taking.join()
+            assert other.store_result().fetch_row() == ((1,),)
             outcome = run.outcome()
         finally:
+            schema.execute(f"KILL QUERY {other_id}")
+            taking.join()
             other.close()
     assert outcome.kind is OutcomeKind.TRANSIENT, outcome.message
     assert "another run had taken the table over" in outcome.message

@@ -19,7 +19,7 @@ from migrations_app.engine.tablekey import TableKey
 from migrations_app.engine.visibility import Visibility
 from tests.conftest import Schema
 from tests.engine.stepping import ApplierGate, ChunkGate, DeltaWatch
-from tests.engine.support import RunInThread, make_numbers, migrate, rows_of
+from tests.engine.support import RunInThread, make_numbers, migrate, rows_of, wait_until
 
 WIDEN = "ALTER TABLE t MODIFY v BIGINT NOT NULL"
 UNAIDED = Options(repair_differences=False)
@@ -70,7 +70,7 @@ def copy_while_a_commit_is_stalled(
     gate, watch = ChunkGate(monkeypatch), DeltaWatch(monkeypatch)
     with semi_sync(schema), RunInThread(schema, WIDEN, UNAIDED) as run:
         run.wait_for_phase(Phase.COPY_ROWS)
-        gate.held.wait(10)
+        assert gate.held.wait(60)
         schema.server.execute("SET GLOBAL rpl_semi_sync_source_enabled = ON")
         update = "UPDATE t SET v = -1 WHERE id = 1500"
         writer = threading.Thread(target=schema.execute, args=(update,))
@@ -151,7 +151,7 @@ def hand_a_unique_value_on(schema: Schema, monkeypatch: pytest.MonkeyPatch) -> O
     options = Options(repair_differences=False, threads=1)
     with RunInThread(schema, WIDEN, options) as run:
         run.wait_for_phase(Phase.COPY_ROWS)
-        assert gate.held.wait(10)
+        assert gate.held.wait(60)
         schema.execute("UPDATE t SET u = -9 WHERE id = 9")
         schema.execute("UPDATE t SET u = 9 WHERE id = 1500")
         watch.wait_for_key(1500)
@@ -194,7 +194,7 @@ def change_a_copied_row_with_a_text_key(schema: Schema, monkeypatch: pytest.Monk
     gate, watch = ChunkGate(monkeypatch, chunks=1), DeltaWatch(monkeypatch)
     with RunInThread(schema, WIDEN, Options(repair_differences=False, threads=1)) as run:
         run.wait_for_phase(Phase.COPY_ROWS)
-        assert gate.held.wait(10)
+        assert gate.held.wait(60)
         schema.execute("UPDATE t SET v = -1 WHERE id = 'a0500'")
         schema.execute("DELETE FROM t WHERE id = 'a0501'")
         schema.execute("INSERT INTO t VALUES ('A0501', -2)")
@@ -229,7 +229,7 @@ def test_rule_7_a_change_of_the_table_by_somebody_else_ends_the_run_and_its_chec
     gate = ChunkGate(monkeypatch, chunks=1)
     with RunInThread(schema, WIDEN) as run:
         run.wait_for_phase(Phase.COPY_ROWS)
-        assert gate.held.wait(10)
+        assert gate.held.wait(60)
         schema.execute("ALTER TABLE t ADD COLUMN theirs INT")
         outcome = run.outcome()
     assert outcome.kind is OutcomeKind.FAILED
@@ -272,16 +272,18 @@ def test_rule_9_a_run_whose_lock_is_lost_writes_nothing_more(
     monkeypatch.setattr("migrations_app.engine.fence.TableLock.keep_alive", lambda _lock: None)
     with RunInThread(schema, WIDEN, Options(threads=1, reconnect_secs=0)) as run:
         run.wait_for_phase(Phase.COPY_ROWS)
-        assert gate.held.wait(10)
+        assert gate.held.wait(60)
         before = rows_of(schema, "_t_new")
-        holder = schema.execute(
+        holders = (
             "SELECT OWNER_THREAD_ID FROM performance_schema.metadata_locks "
             "WHERE OBJECT_TYPE = 'USER LEVEL LOCK' AND OBJECT_NAME LIKE 'spirit:%'"
         )
+        [holder] = schema.execute(holders)
         session_id = schema.execute(
-            "SELECT PROCESSLIST_ID FROM performance_schema.threads WHERE THREAD_ID = %s", *holder[0]
+            "SELECT PROCESSLIST_ID FROM performance_schema.threads WHERE THREAD_ID = %s", *holder
         )[0][0]
         schema.execute(f"KILL {session_id}")
+        wait_until(lambda: not schema.execute(holders), "the end of the lock")
         gate.open()
         outcome = run.outcome()
     assert outcome.kind is OutcomeKind.TRANSIENT, outcome.message

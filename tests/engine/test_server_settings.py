@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from migrations_app.engine import Options, OutcomeKind, Phase
+from migrations_app.engine import Options, OutcomeKind, Phase, fingerprint
+from migrations_app.engine.server import LEAST_PACKET_BYTES
+from migrations_app.engine.session import Session
+from migrations_app.engine.table import ColumnPair, load_table
 from playground.server import PrivateServer
 from tests.conftest import TEST_SERVER_OPTIONS, Schema, fresh_schema
 from tests.engine.stepping import ChunkGate
-from tests.engine.support import RunInThread, make_numbers
+from tests.engine.support import RunInThread, make_numbers, migrate
 
 ROWS = 4_000
 STATEMENT = "ALTER TABLE t MODIFY v BIGINT NOT NULL, ADD COLUMN w INT NOT NULL DEFAULT 3"
@@ -112,6 +115,50 @@ def test_every_change_arrives(
     finally:
         for setting in settings:
             own_schema.execute(f"SET GLOBAL {setting.split()[0]} = DEFAULT")
+
+
+@pytest.fixture
+def small_packets(own_schema: Schema) -> Iterator[int]:
+    """The least max_allowed_packet a server may have."""
+    least: int = LEAST_PACKET_BYTES
+    own_schema.execute(f"SET GLOBAL max_allowed_packet = {least}")
+    yield least
+    own_schema.execute("SET GLOBAL max_allowed_packet = DEFAULT")
+
+
+def test_the_longest_row_is_compared_where_packets_are_small(
+    own_schema: Schema, small_packets: int
+) -> None:
+    """A fingerprint of NULL would leave its row out of the sums of both tables."""
+    texts = [f"t{number}" for number in range(150)]
+    columns = ["id INT PRIMARY KEY", "a VARCHAR(15000) NOT NULL", "b MEDIUMTEXT", "c MEDIUMTEXT"]
+    columns += [f"{text} TINYTEXT" for text in texts]
+    own_schema.execute(f"CREATE TABLE t ({', '.join(columns)})")
+    row = ["1", "REPEAT('😀', 15000)", *["REPEAT('x', 700000)"] * 2]
+    row += ["REPEAT('x', 255)"] * len(texts)
+    own_schema.execute(f"INSERT INTO t VALUES ({', '.join(row)})")
+    session = Session(own_schema.dsn, "test", "")
+    try:
+        assert session.query_one("SELECT @@max_allowed_packet") == (small_packets,)
+        table = load_table(session, own_schema.name, "t")
+        assert table is not None
+        pairs = tuple(ColumnPair(column, column) for column in table.columns)
+        numbers = set()
+        for text in ("a", "b", "c", texts[0], texts[-1]):
+            session.query(f"UPDATE t SET {text} = CONCAT(LEFT({text}, 200), 'y')")
+            numbers.add(session.query_one(f"SELECT {fingerprint.of_source(pairs)} FROM t")[0])
+        assert len(numbers) == 5
+        assert None not in numbers
+    finally:
+        session.close()
+
+
+def test_smaller_packets_are_refused(own_schema: Schema, small_packets: int) -> None:
+    fill(own_schema)
+    own_schema.execute(f"SET GLOBAL max_allowed_packet = {small_packets - 1024}")
+    outcome, _ = migrate(own_schema, STATEMENT, UNAIDED)
+    assert outcome.kind is OutcomeKind.REFUSED
+    assert "max_allowed_packet is 1,047,552 bytes" in outcome.message
 
 
 def test_one_session_may_compress_its_transactions(

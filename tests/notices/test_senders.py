@@ -37,7 +37,8 @@ for number in range({NOTICES}):
 # They begin together: when their standard input ends.
 SEND = """
 import sys
-from migrations_app.notices import sending
+from migrations_app.notices import addresses, sending
+addresses.check("json://127.0.0.1/")  # loads what is loaded late
 print("ready", flush=True)
 sys.stdin.read()
 print(sending.send_due())

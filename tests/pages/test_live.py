@@ -139,6 +139,7 @@ def test_a_key_stands_for_who_one_is_a_minute_long_in_its_session_and_for_its_re
     assert reader.get(address, headers={live_key.HEADER: key}).status_code == 302
 
 
+@pytest.mark.usefixtures("still_clock")
 def test_a_key_for_another_moment_is_not_trusted(
     clients: dict[str, Client], told: MigrationRequest
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
@@ -81,6 +83,24 @@ def test_the_request_page_tells_its_history_in_words(
         "Copying with 2 threads.",
     ):
         assert said in text
+
+
+@pytest.mark.parametrize(
+    ("phase", "fraction", "share"),
+    [("copy_rows", 0.437, 43), ("checksum", 0.9999, 99), ("restore_indexes", 0.0, None)],
+)
+def test_a_share_is_shown_of_what_can_be_counted_and_of_nothing_else(
+    clients: dict[str, Client], told: MigrationRequest, phase: str, fraction: float,
+    share: int | None,
+) -> None:  # fmt: skip
+    """How far an index build is nobody knows."""
+    MigrationRequest.objects.filter(pk=told.pk).update(phase=phase, fraction=fraction)
+    list_url = reverse("admin:migrations_app_migrationrequest_changelist")
+    for address in (url("migrationrequest_change", told.pk), list_url, reverse("admin:index")):
+        page = clients["requester"].get(address).content.decode()
+        assert 'role="progressbar"' in page
+        assert re.findall(r"\b(\d+) %", page)[:1] == ([] if share is None else [str(share)])
+        assert ("sp-bar-unknown" in page) == (share is None) == ("aria-valuenow" not in page)
 
 
 def test_a_fallback_is_said_plainly(clients: dict[str, Client], told: MigrationRequest) -> None:

@@ -47,13 +47,14 @@ def native(ground: Ground, folder: pathlib.Path, spoil: str = "", case: Case = I
     return measure(ground, case, Native(), ROWS, 1, choices(folder, spoil))
 
 
+@pytest.mark.timeout(900)
 def test_a_small_bench_measures_and_verifies(tmp_path: pathlib.Path) -> None:
     file = tmp_path / "figures.json"
     done = subprocess.run(
         [sys.executable, "-m", "playground.bench", "--case", "a,f,h,j", "--rows", "2000",
          "--rounds", "1", "--tools", "native,ours", "--json", file,
          "--set", "sync-binlog=0"],
-        cwd=CHECKOUT, capture_output=True, text=True, timeout=250, check=False,
+        cwd=CHECKOUT, capture_output=True, text=True, timeout=800, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Every table was right." in done.stdout
@@ -242,3 +243,9 @@ def test_sizes_keep_their_ratio() -> None:
     assert CASES["h"].scaled(2000).rows == (1000,)
     pool = str(server_options([IDLE])["innodb-buffer-pool-size"])
     assert pool == "256M"
+
+
+def test_a_busy_machine_is_warned_of() -> None:
+    warning = figures.how_busy({"load_average": 6.0, "cores": 2})
+    assert "busy: 6.0 processes at work in the last minute, on 2 cores" in warning
+    assert figures.how_busy({"load_average": 1.0, "cores": 2}) == ""

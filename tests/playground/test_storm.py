@@ -5,13 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from playground.server import CHECKOUT
+
+pytestmark = pytest.mark.timeout(900)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", *arguments],
-        cwd=CHECKOUT, capture_output=True, text=True, timeout=250, check=False,
+        cwd=CHECKOUT, capture_output=True, text=True, timeout=800, check=False,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import MySQLdb
 import pytest
+from MySQLdb.constants import CR
 
 from playground.comparison import Comparison, compare, keep_copy
 from playground.connections import connected, query
@@ -16,6 +17,7 @@ from playground.server import PrivateServer
 from playground.shop import create_shop
 from playground.writer import LiveWriter
 from tests.conftest import Schema
+from tests.doors import Door
 
 ORDERS = 3000
 DEADLINE_SECS = 60
@@ -174,15 +176,34 @@ def test_killed_sessions_leave_the_ledger_exact(shop: Schema) -> None:
     with LiveWriter(shop.dsn, rate=1000) as writer:
         for round_ in range(1, 20):
             wait_until(lambda: writer.changes > round_ * 40, "changes between two kills")  # noqa: B023
-            for (session,) in shop.execute(
-                "SELECT id FROM information_schema.processlist"
-                " WHERE db = %s AND id <> CONNECTION_ID()",
-                shop.name,
-            ):
+            for session in sessions_in(shop):
                 kill(shop, session)
     assert writer.report().retries
     assert writer.surprises == []
     assert compared(shop, writer).differences == []
+
+
+def test_a_greeting_that_was_meant_for_another_is_survived(shop: Schema) -> None:
+    with Door(shop.dsn) as door, LiveWriter(door.dsn, rate=1000) as writer:
+        wait_until(lambda: writer.changes > 40, "changes before the kill")
+        door.wrong_greetings = 3
+        for session in sessions_in(shop):
+            kill(shop, session)
+        wait_until(lambda: door.wrong_greetings == 0, "attempts to connect again")
+        before = writer.changes
+        wait_until(lambda: writer.changes > before + 40, "changes after the kill")
+    assert writer.report().retries[CR.VERSION_ERROR] == 3
+    assert compared(shop, writer).differences == []
+
+
+def sessions_in(schema: Schema) -> list[int]:
+    return [
+        int(session)
+        for (session,) in schema.execute(
+            "SELECT id FROM information_schema.processlist WHERE db = %s AND id <> CONNECTION_ID()",
+            schema.name,
+        )
+    ]
 
 
 def kill(schema: Schema, session: int) -> None:

@@ -15,7 +15,9 @@ import pytest
 
 from playground.server import CHECKOUT
 
-TIMEOUT_SECS = 270
+pytestmark = pytest.mark.timeout(900)
+
+TIMEOUT_SECS = 800
 DEADLINE_SECS = 60
 
 

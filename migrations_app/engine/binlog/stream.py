@@ -10,8 +10,8 @@ import collections
 import contextlib
 import logging
 import re
+import select
 import socket
-import ssl
 import struct
 from typing import Any
 
@@ -19,12 +19,13 @@ import pymysql
 from pymysql.protocol import MysqlPacket
 from pymysqlreplication import BinLogStreamReader
 
+from migrations_app.engine import tls
 from migrations_app.engine.binlog.errors import PositionLostError
 from migrations_app.engine.binlog.events import HEADER_BYTES
 from migrations_app.engine.binlog.interpreter import ServerTraits
 from migrations_app.engine.binlog.packets import EventSplitter, SequenceError
 from migrations_app.engine.binlog.position import Position
-from migrations_app.engine.dsn import Dsn, TlsMode
+from migrations_app.engine.dsn import Dsn
 from migrations_app.engine.errors import EngineError, ServerLostError, TransientError
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 CONNECT_TIMEOUT_SECS = 10
 FIRST_OFFSET = 4
 _RECEIVED_BYTES = 256 * 1024
+# Who receives less at once has caught up, or reads a TLS stream, which comes in smaller records.
+_MUCH_BYTES = 64 * 1024
 # Longer than a reader that is being throttled can leave a packet unread.
 _NET_WRITE_TIMEOUT_SECS = 3600
 # Silence of this many heartbeats means that the network, or the server, is dead.
@@ -69,6 +72,7 @@ class DumpStream:
         self._splitter = EventSplitter(sequence=1)
         self._ready: collections.deque[bytes] = collections.deque()
         self._closed = False
+        self._last_received_bytes = 0
         self.server = ServerTraits()
 
     def open(self, position: Position, *, use_gtid: bool) -> None:
@@ -121,6 +125,21 @@ class DumpStream:
         self._ready.clear()
         return events
 
+    @property
+    def is_drained(self) -> bool:
+        """Whether little was received at last, and no more is there. For the thread that reads."""
+        if self._last_received_bytes >= _MUCH_BYTES:
+            return False
+        try:
+            sock = self._connection._sock
+            if getattr(sock, "pending", int)():
+                return False
+            poll = select.poll()
+            poll.register(sock, select.POLLIN)
+            return not poll.poll(0)
+        except (OSError, AttributeError, TypeError, ValueError):
+            return False  # closed by another thread; reading says so
+
     def _receive(self) -> None:
         """Wait until another event is ready."""
         splitter, ready = self._splitter, self._ready
@@ -136,6 +155,7 @@ class DumpStream:
                     received = sock.recv(_RECEIVED_BYTES)
                     if not received:
                         raise StreamClosedError("the connection was lost")
+                    self._last_received_bytes = len(received)
                     ready.extend(splitter.feed(received))
         except (pymysql.Error, OSError, AttributeError, ValueError, SequenceError) as error:
             # AttributeError and ValueError: the socket was closed by another thread meanwhile.
@@ -173,7 +193,10 @@ class DumpStream:
         return StreamClosedError(_text(error))
 
     def _connect(self, **settings: Any) -> Any:
-        connection = pymysql.connect(**settings)
+        dsn = self._dsn
+        connection = tls.connected(
+            dsn, lambda mode: pymysql.connect(**settings, **tls.pymysql_settings(dsn, mode))
+        )
         self._connection = connection
         if self._closed:
             self.close()
@@ -191,7 +214,7 @@ class DumpStream:
     def _connection_settings(self) -> dict[str, Any]:
         dsn = self._dsn
         return {
-            "host": "127.0.0.1" if dsn.host == "localhost" else dsn.host,
+            "host": dsn.tcp_host,
             "port": dsn.port,
             "user": dsn.user,
             "password": dsn.password,
@@ -205,23 +228,7 @@ class DumpStream:
                 "SET @source_binlog_checksum = 'CRC32', @master_binlog_checksum = 'CRC32', "
                 f"SESSION net_write_timeout = {_NET_WRITE_TIMEOUT_SECS}"
             ),
-            **_tls_settings(dsn),
         }
-
-
-def _tls_settings(dsn: Dsn) -> dict[str, Any]:
-    mode = dsn.tls_mode
-    if mode is TlsMode.DISABLED:
-        return {"ssl_disabled": True}
-    if mode is TlsMode.PREFERRED:
-        return {}
-    verifies = mode is not TlsMode.REQUIRED
-    context = ssl.create_default_context(cafile=dsn.tls_ca_file or None if verifies else None)
-    # MySQL's own self-made certificates lack the key usage that the strict checks ask for.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    context.check_hostname = mode is TlsMode.VERIFY_IDENTITY
-    context.verify_mode = ssl.CERT_REQUIRED if verifies else ssl.CERT_NONE
-    return {"ssl": context}
 
 
 def _code(error: BaseException) -> int:
@@ -248,18 +255,17 @@ def translated(error: Exception, dsn: Dsn) -> EngineError:
     if code == ER_SPECIFIC_ACCESS_DENIED:
         return TransientError(
             f"The account {dsn.user!r} may not read the binary log of {where}: {text}. "
-            f"Grant it REPLICATION SLAVE ON *.* and run the migration again; nothing was lost."
+            f"It needs REPLICATION SLAVE ON *.*. Progress was kept.",
         )
     if code == ER_ACCESS_DENIED:
         return TransientError(
             f"The server at {where} refused the account {dsn.user!r} for reading the binary log: "
-            f"{text}. Progress was kept; check user and password, and run it again."
+            f"{text}. Progress was kept; user or password have changed.",
         )
     if code in (2003, 2006, 2013) or isinstance(error, OSError):
         return ServerLostError(
             f"The server at {where} cannot be reached for reading the binary log: {text}. "
-            f"Progress was kept; run it again when the server is up."
+            f"Progress was kept.",
+            advice="Run it again when the server is up.",
         )
-    return TransientError(
-        f"The binary log of {where} cannot be read: {text}. Progress was kept; run it again."
-    )
+    return TransientError(f"The binary log of {where} cannot be read: {text}. Progress was kept.")

@@ -25,6 +25,7 @@ def run(schema: Schema, *statements: str) -> None:
         asking.close()
 
 
+@pytest.mark.mysql_since(8, 3, 0)
 def test_tagged_gtids_are_read_and_resumed_from(schema: Schema) -> None:
     make_table(schema)
     uuid = schema.execute("SELECT @@server_uuid")[0][0]
