@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -32,10 +31,9 @@ def deltas() -> DeltaBuffer:
 
 
 @pytest.fixture
-def feed(deltas: DeltaBuffer) -> Iterator[Feed]:
-    abort = Abort()
+def feed(deltas: DeltaBuffer) -> Feed:
     visibility = Visibility(lambda session: None)
-    yield Feed(START, {TABLE: deltas}, visibility, abort, lambda event: None, Options())
+    return Feed(START, {TABLE: deltas}, visibility, Abort(), lambda event: None, Options())
 
 
 class Waiting:
@@ -71,7 +69,7 @@ def test_it_goes_on_for_as_long_as_the_reader_moves(feed: Feed) -> None:
 
 
 def test_it_goes_on_for_as_long_as_the_applier_moves(feed: Feed, deltas: DeltaBuffer) -> None:
-    """The reader is held back, for too much waits; every key applied is a step towards its going on."""
+    """The reader is held back, for too much waits: each key applied brings it nearer."""
     keys = [(number,) for number in range(6)]
     deltas.add(keys, deleted=False)
     batch = deltas.take_everything()
