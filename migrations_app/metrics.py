@@ -79,7 +79,7 @@ def _active() -> Iterator[Metric]:
     now = timezone.now()
     checkpoints, samples = _newest_checkpoints(rows), _newest_samples(rows)
     rate = _gauge("rows_per_second", "Rows copied or verified a second.", _OF_REQUEST)
-    fraction = _gauge("fraction", "Of the present phase, 0 to 1.", _OF_REQUEST)
+    fraction = _gauge("fraction", "Of the phase, 0 to 1; 0 where uncounted.", _OF_REQUEST)
     copied = _gauge("rows_copied", "Rows copied, earlier runs included.", _OF_REQUEST)
     deltas = _gauge("deltas_waiting", "Changes read and not applied yet.", _OF_REQUEST)
     lease = _gauge("lease_age_seconds", "Since its run last showed itself.", _OF_REQUEST)

@@ -181,6 +181,13 @@ class PrivateServer:
             return False
         return True
 
+    @property
+    def version(self) -> tuple[int, int, int]:
+        """MySQL's, as its numbers."""
+        [(text,)] = self.execute("SELECT VERSION()")
+        major, minor, patch = text.partition("-")[0].split(".")
+        return int(major), int(minor), int(patch)
+
     def root_dsn(self, schema: str) -> str:
         """``mysql://root:…@127.0.0.1:port/schema`` for an account that may do everything."""
         return f"mysql://root:{self.password}@{self.host}:{self.port}/{urllib.parse.quote(schema)}"

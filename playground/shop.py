@@ -8,7 +8,10 @@ Nothing passes through Python, and the load is left out of the binary log, like 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
+
+import MySQLdb
 
 from migrations_app.engine.dsn import Dsn
 from playground.connections import as_dsn, connected, query
@@ -195,5 +198,6 @@ def _load(dsn: Dsn, sizes: ShopSizes, part: _Part, count: int) -> None:
                 f" {part.join} ORDER BY n",
             )
         # Sorted and written at once: several times quicker than row by row.
-        query(connection, "SET SESSION innodb_ddl_buffer_size = 67108864")
+        with contextlib.suppress(MySQLdb.Error):  # since MySQL 8.0.27
+            query(connection, "SET SESSION innodb_ddl_buffer_size = 67108864")
         query(connection, f"ALTER TABLE {part.name} {part.indexes}")

@@ -37,13 +37,6 @@ class Schema:
     name: str
 
     @property
-    def version(self) -> tuple[int, int, int]:
-        """The server's, as its numbers."""
-        [(text,)] = self.execute("SELECT VERSION()")
-        major, minor, patch = text.partition("-")[0].split(".")
-        return int(major), int(minor), int(patch)
-
-    @property
     def dsn(self) -> Dsn:
         """Root's account, in this schema, as the engine wants it."""
         return Dsn.parse(self.server.root_dsn(self.name))
@@ -81,13 +74,21 @@ def mysql_file_position() -> Iterator[PrivateServer]:
         yield server
 
 
+def skip_what_the_server_does_not_have(
+    request: pytest.FixtureRequest, server: PrivateServer
+) -> None:
+    """Of the tests marked ``mysql_since``."""
+    server.start()
+    since = request.node.get_closest_marker("mysql_since")
+    if since is not None and server.version < since.args:
+        pytest.skip(f"MySQL {'.'.join(map(str, server.version))} does not have it yet")
+
+
 @pytest.fixture
 def schema(request: pytest.FixtureRequest, mysql: PrivateServer) -> Iterator[Schema]:
     """A fresh schema on the server with GTIDs."""
+    skip_what_the_server_does_not_have(request, mysql)
     with fresh_schema(mysql) as schema:
-        since = request.node.get_closest_marker("mysql_since")
-        if since is not None and schema.version < since.args:
-            pytest.skip(f"MySQL {'.'.join(map(str, schema.version))} does not have it yet")
         yield schema
 
 
@@ -102,5 +103,7 @@ def schema_file_position(mysql_file_position: PrivateServer) -> Iterator[Schema]
 def any_scheme(request: pytest.FixtureRequest) -> Iterator[Schema]:
     """A fresh schema, once on a server with GTIDs and once on one without."""
     name = "mysql" if request.param == "gtid" else "mysql_file_position"
-    with fresh_schema(request.getfixturevalue(name)) as schema:
+    server = request.getfixturevalue(name)
+    skip_what_the_server_does_not_have(request, server)
+    with fresh_schema(server) as schema:
         yield schema

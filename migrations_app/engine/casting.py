@@ -22,6 +22,9 @@ def same_representation(pair: ColumnPair) -> bool:
         return True
     if source.data_type in INTEGER_TYPES and target.data_type in INTEGER_TYPES:
         return True
+    if source.data_type == target.data_type and source.data_type in {"float", "double"}:
+        # Whatever (M,D) says: from one to the other their bytes are copied.
+        return True
     if source.data_type in _TEXTS and target.data_type in _TEXTS:
         # CHAR loses trailing spaces.
         shortens = target.data_type == "char" and source.data_type != "char"
@@ -95,8 +98,20 @@ def _cast(target: Column, value: str) -> str:
     if kind == "date":
         # Stored, a moment is rounded to the second first; CAST would cut it off.
         return f"CAST(CAST({value} AS DATETIME) AS DATE)"
+    if kind == "float" or target.column_type.startswith("double("):
+        return _as_stored_number(target, value)
     type_name = _type_to_cast_to(target)
     return f"CAST({value} AS {type_name})" if type_name else value
+
+
+def _as_stored_number(target: Column, value: str) -> str:
+    """Rounded as the column rounds, by a column of JSON_TABLE: CAST knows no DOUBLE(M,D), and its
+    FLOAT keeps all digits of a DOUBLE on MySQL 8.0.28."""
+    column_type = target.column_type.replace(" zerofill", "")
+    return (
+        f"(SELECT as_column.v FROM JSON_TABLE(CAST(CAST({value} AS DOUBLE) AS JSON), '$' "
+        f"COLUMNS (v {column_type} PATH '$')) AS as_column)"
+    )
 
 
 def _type_to_cast_to(target: Column) -> str:
@@ -109,7 +124,6 @@ def _type_to_cast_to(target: Column) -> str:
         return f"BINARY({facts['CHARACTER_MAXIMUM_LENGTH']})" if kind == "binary" else "BINARY"
     return {
         "decimal": f"DECIMAL({facts['NUMERIC_PRECISION']},{facts['NUMERIC_SCALE']})",
-        "float": "FLOAT",
         "double": "DOUBLE",
         "datetime": f"DATETIME({decimals})",
         "timestamp": f"DATETIME({decimals})",

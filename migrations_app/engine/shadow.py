@@ -7,7 +7,7 @@ import dataclasses
 
 import MySQLdb
 
-from migrations_app.engine import checks
+from migrations_app.engine import casting, checks
 from migrations_app.engine.errors import FailedError, RefusedError
 from migrations_app.engine.mapping import Mapping, map_tables
 from migrations_app.engine.names import TableNames, quote
@@ -155,4 +155,25 @@ def restore_indexes(
 
 def mapping_of(session: Session, statement: Statement, source: Table) -> Mapping:
     """How the source's columns live on in the shadow table as it is now."""
-    return map_tables(statement, source, load(session, statement.names))
+    mapping = map_tables(statement, source, load(session, statement.names))
+    _refuse_years_on_old_servers(session, mapping)
+    return mapping
+
+
+def _refuse_years_on_old_servers(session: Session, mapping: Mapping) -> None:
+    """MySQL has CAST AS YEAR since 8.0.22; without it the copy could not be compared."""
+    years = [
+        pair.target.name
+        for pair in mapping.pairs
+        if pair.target.data_type == "year" and not casting.same_representation(pair)
+    ]
+    if not years:
+        return
+    try:
+        session.query("SELECT CAST('2020' AS YEAR)")
+    except MySQLdb.ProgrammingError:
+        raise RefusedError(
+            f"{', '.join(years)} of {mapping.source.name} becomes a YEAR, which MySQL before "
+            f"8.0.22 cannot compute outside of its own ALTER TABLE, so the copy could not be "
+            f"compared. Nothing was touched. Make it a SMALLINT, or use the server's ALTER TABLE."
+        ) from None

@@ -13,6 +13,7 @@ import MySQLdb
 
 from migrations_app.engine.dsn import Dsn
 from playground.connections import connect, query
+from playground.semisync import SemiSync
 from playground.server import PrivateServer
 from playground.torture.tables import NAME
 
@@ -221,14 +222,15 @@ def hold(dsn: Dsn, fault: Fault) -> Hold | None:
 
 def stall(server: PrivateServer, secs: float) -> None:
     """The next commit is logged, and can be seen so much later: nobody acknowledges it."""
+    commits = SemiSync(server)
     with contextlib.suppress(MySQLdb.Error):
         # It stays installed on this server.
-        server.execute("INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'")
-    server.execute("SET GLOBAL rpl_semi_sync_source_enabled = OFF")
-    server.execute(f"SET GLOBAL rpl_semi_sync_source_timeout = {int(secs * 1000)}")
-    server.execute("SET GLOBAL rpl_semi_sync_source_enabled = ON")
+        commits.install()
+    commits.end()
+    commits.set_timeout(int(secs * 1000))
+    commits.stall()
 
 
 def end_stall(server: PrivateServer) -> None:
     with contextlib.suppress(MySQLdb.Error):
-        server.execute("SET GLOBAL rpl_semi_sync_source_enabled = OFF")
+        SemiSync(server).end()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 
+import MySQLdb
 import pytest
+from MySQLdb.constants import ER
 
 from migrations_app.engine import Method, Options, OutcomeKind, disk, server
 from migrations_app.engine.session import Session
@@ -40,6 +42,20 @@ def test_only_the_servers_own_folder_counts(schema: Schema, tmp_path: pathlib.Pa
     assert disk.own_folder(dataclasses.replace(facts, variables=elsewhere)) is None
 
 
+def fill_the_disk(schema: Schema) -> list[str]:
+    """Tables of some 4 MB, as many as there was room for."""
+    tables: list[str] = []
+    while True:
+        name = f"ballast{len(tables)}"
+        try:
+            make_numbers(schema, name, 30_000, "v INT NOT NULL, f CHAR(100) NOT NULL DEFAULT 'f'")
+        except MySQLdb.OperationalError as error:
+            if error.args[0] != ER.RECORD_FILE_FULL:
+                raise
+            return tables
+        tables.append(name)
+
+
 def test_a_disk_that_is_full_in_the_middle_keeps_what_was_copied() -> None:
     """The server's tables share one file that may not grow beyond 60 MB; room is made, and the next
     run goes on."""
@@ -50,13 +66,14 @@ def test_a_disk_that_is_full_in_the_middle_keeps_what_was_copied() -> None:
     }
     with PrivateServer(options=options) as own, fresh_schema(own) as schema:
         make_numbers(schema, "t", 100_000, "v INT NOT NULL, filler CHAR(100) NOT NULL DEFAULT 'f'")
-        make_numbers(schema, "ballast", 100_000, "v INT NOT NULL, f CHAR(100) NOT NULL DEFAULT 'f'")
+        ballast = fill_the_disk(schema)
+        schema.execute(f"DROP TABLE {ballast.pop()}")
         outcome, recorder = migrate(schema, WIDEN, Options(threads=1, checkpoint_interval_secs=1))
         assert outcome.kind in (OutcomeKind.FAILED, OutcomeKind.TRANSIENT), outcome.message
         assert "full" in outcome.message
         assert {"t", "_t_new", "_t_chkpnt"} <= tables_of(schema)
         assert schema.execute("SELECT COUNT(*) FROM t") == [(100_000,)]
-        schema.execute("DROP TABLE ballast")
+        schema.execute(f"DROP TABLE {', '.join(ballast)}")
         outcome, recorder = migrate(schema, WIDEN, Options(threads=1, repair_differences=False))
         assert outcome.kind is OutcomeKind.COMPLETED, outcome.message
         assert {"resumed", "fresh_start"} & set(recorder.kinds())

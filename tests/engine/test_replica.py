@@ -12,22 +12,31 @@ from tests.engine.support import RunInThread, make_numbers, wait_until
 WIDEN = "ALTER TABLE t MODIFY v BIGINT NOT NULL"
 
 
+def order(replica: PrivateServer, sql: str, *arguments: object) -> None:
+    """In the words of the server's version."""
+    if replica.version < (8, 0, 23):
+        sql = sql.replace("REPLICATION SOURCE", "MASTER")
+        sql = sql.replace("SOURCE", "MASTER").replace("REPLICA", "SLAVE")
+    replica.execute(sql, arguments)
+
+
 def follow(replica: PrivateServer, source: PrivateServer) -> None:
     source.execute("CREATE USER follower IDENTIFIED BY 'follow'")
     source.execute("GRANT REPLICATION SLAVE ON *.* TO follower")
-    replica.execute(
+    order(
+        replica,
         "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = %s, "
         "SOURCE_USER = 'follower', SOURCE_PASSWORD = 'follow', SOURCE_AUTO_POSITION = 1, "
         "GET_SOURCE_PUBLIC_KEY = 1",
-        [source.port],
+        source.port,
     )
-    replica.execute("START REPLICA")
+    order(replica, "START REPLICA")
 
 
 def delay(replica: PrivateServer, secs: int) -> None:
-    replica.execute("STOP REPLICA SQL_THREAD")
-    replica.execute(f"CHANGE REPLICATION SOURCE TO SOURCE_DELAY = {secs}")
-    replica.execute("START REPLICA SQL_THREAD")
+    order(replica, "STOP REPLICA SQL_THREAD")
+    order(replica, f"CHANGE REPLICATION SOURCE TO SOURCE_DELAY = {secs}")
+    order(replica, "START REPLICA SQL_THREAD")
 
 
 def test_a_replica_that_lags_pauses_the_copy_until_it_has_caught_up() -> None:

@@ -17,6 +17,7 @@ from migrations_app.engine.deltas import DeltaBuffer
 from migrations_app.engine.session import Session
 from migrations_app.engine.tablekey import TableKey
 from migrations_app.engine.visibility import Visibility
+from playground.semisync import semi_sync
 from tests.conftest import Schema
 from tests.engine.stepping import ApplierGate, ChunkGate, DeltaWatch
 from tests.engine.support import RunInThread, make_numbers, migrate, rows_of, wait_until
@@ -47,20 +48,6 @@ def schema_session(schema: Schema) -> contextlib.closing[Session]:
     return contextlib.closing(Session(schema.dsn, "test", ""))
 
 
-@contextlib.contextmanager
-def semi_sync(schema: Schema) -> Iterator[None]:
-    """Semi-synchronous replication without a replica: the next commit stalls for STALL_MS after
-    it was logged, and before it is visible."""
-    server = schema.server
-    server.execute("INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'")
-    try:
-        server.execute(f"SET GLOBAL rpl_semi_sync_source_timeout = {STALL_MS}")
-        yield
-    finally:
-        server.execute("SET GLOBAL rpl_semi_sync_source_enabled = OFF")
-        server.execute("UNINSTALL PLUGIN rpl_semi_sync_source")
-
-
 def copy_while_a_commit_is_stalled(
     schema: Schema, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Outcome, int]:
@@ -68,10 +55,13 @@ def copy_while_a_commit_is_stalled(
     later, and its chunk is read in between. Returns the outcome and the row's value at the end."""
     make_numbers(schema, "t", 2_000)
     gate, watch = ChunkGate(monkeypatch), DeltaWatch(monkeypatch)
-    with semi_sync(schema), RunInThread(schema, WIDEN, UNAIDED) as run:
+    with (
+        semi_sync(schema.server, STALL_MS) as commits,
+        RunInThread(schema, WIDEN, UNAIDED) as run,
+    ):
         run.wait_for_phase(Phase.COPY_ROWS)
         assert gate.held.wait(60)
-        schema.server.execute("SET GLOBAL rpl_semi_sync_source_enabled = ON")
+        commits.stall()
         update = "UPDATE t SET v = -1 WHERE id = 1500"
         writer = threading.Thread(target=schema.execute, args=(update,))
         writer.start()

@@ -11,8 +11,14 @@ from migrations_app.engine import Options, OutcomeKind, Phase, fingerprint
 from migrations_app.engine.server import LEAST_PACKET_BYTES
 from migrations_app.engine.session import Session
 from migrations_app.engine.table import ColumnPair, load_table
+from playground.semisync import semi_sync
 from playground.server import PrivateServer
-from tests.conftest import TEST_SERVER_OPTIONS, Schema, fresh_schema
+from tests.conftest import (
+    TEST_SERVER_OPTIONS,
+    Schema,
+    fresh_schema,
+    skip_what_the_server_does_not_have,
+)
 from tests.engine.stepping import ChunkGate
 from tests.engine.support import RunInThread, make_numbers, migrate
 
@@ -37,6 +43,7 @@ SETTINGS = {
     "full metadata": (["binlog_row_metadata = FULL"], TABLE),
     "no checksums": (["binlog_checksum = NONE"], TABLE),
 }  # fmt: skip
+NEEDED = {"compressed transactions": pytest.mark.mysql_since(8, 0, 20)}
 CHANGES = [
     "UPDATE t SET v = -v, j = JSON_SET(j, '$.a', {0}) WHERE id % 10 = {0}",
     "UPDATE t SET b = REPEAT('b', 500), x = CONCAT(x, 'é') WHERE id % 10 = {0} + 1",
@@ -53,7 +60,8 @@ def server() -> Iterator[PrivateServer]:
 
 
 @pytest.fixture
-def own_schema(server: PrivateServer) -> Iterator[Schema]:
+def own_schema(request: pytest.FixtureRequest, server: PrivateServer) -> Iterator[Schema]:
+    skip_what_the_server_does_not_have(request, server)
     with fresh_schema(server) as schema:
         yield schema
 
@@ -102,7 +110,9 @@ def run_with_changes(
     assert len(ours) > ROWS * 0.9
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=NEEDED.get(name, ())) for name in SETTINGS]
+)
 def test_every_change_arrives(
     own_schema: Schema, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -161,6 +171,7 @@ def test_smaller_packets_are_refused(own_schema: Schema, small_packets: int) -> 
     assert "max_allowed_packet is 1,047,552 bytes" in outcome.message
 
 
+@pytest.mark.mysql_since(8, 0, 20)
 def test_one_session_may_compress_its_transactions(
     own_schema: Schema, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,16 +214,10 @@ def test_semi_synchronous_commits_are_waited_for(
 ) -> None:
     """Without a replica each commit is stalled; the source gives up after the first."""
     fill(own_schema)
-    server = own_schema.server
-    server.execute("INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'")
-    try:
-        server.execute("SET GLOBAL rpl_semi_sync_source_timeout = 500")
+    with semi_sync(own_schema.server, 500) as commits:
 
         def change_slowly(number: int) -> None:
-            server.execute("SET GLOBAL rpl_semi_sync_source_enabled = ON")
+            commits.stall()
             change(own_schema, number)
 
         run_with_changes(own_schema, monkeypatch, change_slowly)
-    finally:
-        server.execute("SET GLOBAL rpl_semi_sync_source_enabled = OFF")
-        server.execute("UNINSTALL PLUGIN rpl_semi_sync_source")

@@ -61,7 +61,10 @@ CASES = [
         marks=pytest.mark.mysql_since(9, 0, 0),
     ),
     ("v INT, g INT AS (v * 2) STORED, h INT AS (v + 1) VIRTUAL", ["3", "NULL"], "MODIFY v BIGINT"),
-    ("v INT INVISIBLE", ["3", "NULL"], "MODIFY v BIGINT INVISIBLE"),
+    pytest.param(
+        "v INT INVISIBLE, KEY i (v) INVISIBLE", ["3", "NULL"], "MODIFY v BIGINT INVISIBLE",
+        marks=pytest.mark.mysql_since(8, 0, 23),
+    ),
     ("v INT DEFAULT (1 + 1)", ["DEFAULT", "NULL"], "MODIFY v BIGINT DEFAULT (2 + 2)"),
     ("v INT, u TIMESTAMP NULL ON UPDATE CURRENT_TIMESTAMP", ["3"], "MODIFY v BIGINT"),
     ("v INT, CHECK (v > 0 OR v IS NULL)", ["1", "NULL"], "MODIFY v BIGINT"),

@@ -154,7 +154,7 @@ def check_literals(schema: Schema, column: KeyColumn, keys: list[Key]) -> None:
 
 def test_a_wide_row_with_every_other_type_does_not_disturb_the_key(schema: Schema) -> None:
     vector, of_vector = "VECTOR(4)", "TO_VECTOR('[1,2,3,4]')"
-    if schema.version < (9, 0, 0):
+    if schema.server.version < (9, 0, 0):
         vector, of_vector = "VARBINARY(16)", "'1234'"
     insert(
         schema,
@@ -252,6 +252,7 @@ def position_file(schema: Schema) -> str:
     return str(schema.execute("SHOW BINARY LOGS")[-1][0])
 
 
+@pytest.mark.mysql_since(8, 0, 20)
 @pytest.mark.parametrize("image", ["FULL", "MINIMAL"])
 def test_compressed_transactions_are_read(any_scheme: Schema, image: str) -> None:
     insert(any_scheme, "CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(100))")

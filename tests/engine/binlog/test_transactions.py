@@ -138,6 +138,7 @@ def test_a_table_without_transactions_is_followed_too(any_scheme: Schema) -> Non
         assert len(following.recorder.calls("ended")) == 1
 
 
+@pytest.mark.mysql_since(8, 0, 21)
 def test_a_table_made_from_a_query_is_one_transaction(schema: Schema) -> None:
     make_table(schema)
     with reading(schema, subscription(schema)) as following:
