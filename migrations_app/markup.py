@@ -12,7 +12,7 @@ import json
 from typing import Any
 
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from migrations_app import words
@@ -28,6 +28,18 @@ def age(moment: dt.datetime | None) -> str | SafeString:
         exact(moment),
         words.ago(moment, timezone.now()),
     )
+
+
+def diff(text: str) -> SafeString:
+    """A unified diff with its lines coloured; the file names are left out."""
+    kinds = {"+": "add", "-": "drop"}
+    lines = (
+        (kinds.get(line[:1], "same"), line)
+        for line in text.splitlines()
+        if not line.startswith(("+++", "---", "@@"))
+    )
+    spans = format_html_join("", '<span class="sp-diff-{}">{}\n</span>', lines)
+    return format_html('<pre class="sp-sql sp-diff" tabindex="0">{}</pre>', spans)
 
 
 def exact(moment: dt.datetime) -> str:

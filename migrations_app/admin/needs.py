@@ -15,7 +15,7 @@ from migrations_app.models import Approval, MigrationRequest, State
 OPERATOR_STATES = (State.APPROVED, State.STOPPED, State.FAILED, State.WAITING_FOR_CUTOVER)
 
 ASKS: dict[str, str] = {
-    State.DRAFT: "Finish it and submit it, or withdraw it.",
+    State.DRAFT: "Finish it and submit it, or cancel it.",
     State.SUBMITTED: "Read it, then approve or reject it.",
     State.APPROVED: "It may be started.",
     State.STOPPED: "Start it again before the server expires its binary logs, or cancel it.",

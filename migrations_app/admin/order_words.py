@@ -50,7 +50,10 @@ ORDERS: dict[str, OrderWords] = {
     "start": OrderWords("Queued. A worker takes it up within seconds.", "main"),
     "stop": OrderWords("Told to stop. It writes a checkpoint first."),
     "retry": OrderWords("Queued again. A worker takes it up within seconds.", "main"),
-    "set_volume": OrderWords("The volume is set. A run changes over to it within seconds."),
+    "set_volume": OrderWords(
+        "The volume is set. A copy that runs changes over to it within seconds; else the next run "
+        "begins with it."
+    ),
     "cut_over": OrderWords("The cut-over is ordered.", "main", is_irreversible=True),
     "hold_cutover": OrderWords("The cut-over is held until it is ordered."),
     "comment": OrderWords("Your comment is added.", wants_comment=True, needs_comment=True),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
+from django.forms import ModelForm
+from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
@@ -28,6 +30,22 @@ class PersonAdmin(AskedList, _UserAdmin, ModelAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+    # What a person may do is said by roles; single permissions belong to those (RoleAdmin).
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        ("Who it is", {"fields": ("first_name", "last_name", "email")}),
+        ("What they may do", {"fields": ("groups", "is_active", "is_staff", "is_superuser")}),
+        ("Dates", {"fields": ("last_login", "date_joined")}),
+    )
+    filter_horizontal = ("groups",)
+
+    def save_model(
+        self, request: HttpRequest, obj: User, form: ModelForm[User], change: bool
+    ) -> None:
+        """Whoever is added here is to log in here, so *staff status* is on from the beginning."""
+        if not change:
+            obj.is_staff = True
+        super().save_model(request, obj, form, change)
 
 
 @admin.register(Group)

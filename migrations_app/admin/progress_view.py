@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from django.utils import timezone
+
 from migrations_app import words
 from migrations_app.engine import Method, Phase
 from migrations_app.models import LEASED_STATES, MigrationRequest, State
@@ -14,6 +16,8 @@ METHODS: dict[str, str] = {
     Method.COPY: "copy to a shadow table",
 }
 _COUNTED = frozenset({"", Phase.SETUP.value, Phase.COPY_ROWS.value, Phase.CHECKSUM.value})
+# Several times as long as between two reports.
+_SILENT_SECS = 10
 _BEGUN = frozenset({State.QUEUED, State.RUNNING})
 TONES: dict[str, str] = {
     State.COMPLETED: "good",
@@ -27,7 +31,8 @@ TONES: dict[str, str] = {
 @dataclasses.dataclass(frozen=True, slots=True)
 class ProgressView:
     """The card's words beside the request's own figures. tone: the bar's colour; share: of the
-    present step, in percent, None while nobody knows; is_counting:
+    present step, in percent, None while nobody knows; is_silent: whether a run that should
+    report has not done so for long; is_counting:
     whether rows are being copied or verified, so that there is a rate and a time left, or soon
     will be."""
 
@@ -38,6 +43,7 @@ class ProgressView:
     tone: str
     method_words: str
     threads: int | None
+    is_silent: bool
     is_counting: bool
 
 
@@ -53,6 +59,8 @@ class StepView:
 def read(req: MigrationRequest, threads: int | None) -> ProgressView:
     """The card's words for a request and the threads of its newest run."""
     share = words.share(req.phase, req.fraction) if req.is_active else words.percent(req.fraction)
+    if req.state == State.WAITING_FOR_CUTOVER:
+        share = 100  # also before the run's next reading says so
     return ProgressView(
         sentence=_sentence(req),
         has_figures=bool(req.is_active or req.rows_total or req.rows_copied),
@@ -61,8 +69,16 @@ def read(req: MigrationRequest, threads: int | None) -> ProgressView:
         tone=TONES.get(req.state, "warn" if req.throttled else "live"),
         method_words=METHODS.get(req.method, ""),
         threads=threads,
+        is_silent=_is_silent(req),
         is_counting=req.state in _BEGUN and req.phase in _COUNTED,
     )
+
+
+def _is_silent(req: MigrationRequest) -> bool:
+    """It may have died: its lease ends soon, and nobody has renewed it."""
+    if req.state not in LEASED_STATES or req.last_heartbeat_at is None:
+        return False
+    return (timezone.now() - req.last_heartbeat_at).total_seconds() > _SILENT_SECS
 
 
 def _sentence(req: MigrationRequest) -> str:

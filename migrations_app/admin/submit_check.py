@@ -40,7 +40,7 @@ class TableView:
     key: str
     indexes_later: str
     duration: str
-    diff: list[tuple[str, str]]
+    diff: str
 
 
 @require_POST
@@ -93,7 +93,7 @@ def _table(table: snapshots.TableSeen) -> TableView:
         key=table.key,
         indexes_later=", ".join(table.indexes_later),
         duration=_duration(table.duration_secs),
-        diff=_diff(table.diff),
+        diff=table.diff,
     )
 
 
@@ -102,13 +102,3 @@ def _duration(secs: list[float]) -> str:
         return ""
     shortest, longest = (words.duration(max(1.0, round(one))) for one in secs)
     return shortest if shortest == longest else f"{shortest} to {longest}"
-
-
-def _diff(text: str) -> list[tuple[str, str]]:
-    """Lines with the kind of each: ``add``, ``drop`` or ``same``; the file names are left out."""
-    kinds = {"+": "add", "-": "drop"}
-    return [
-        (kinds.get(line[:1], "same"), line)
-        for line in text.splitlines()
-        if not line.startswith(("+++", "---", "@@"))
-    ]

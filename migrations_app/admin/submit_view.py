@@ -86,7 +86,9 @@ def _take(request: HttpRequest, page_admin: RequestAdmin, req: MigrationRequest)
     try:
         commands.submit(user, draft)
     except commands.OrderRefused as error:
-        form.add_error("statement", str(error).split("\n"))
+        is_unexplained = isinstance(error, commands.AcknowledgementNeededError)
+        field = "acknowledgement" if is_unexplained else "statement"
+        form.add_error(field, str(error).split("\n"))
         return _show(request, page_admin, form, kept=draft)
     messages.success(request, "Submitted. Somebody else must approve it.")
     return HttpResponseRedirect(request_url(draft.pk))

@@ -7,6 +7,7 @@ run them has the database anyway: the name says who acts, it is no login.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -69,6 +70,8 @@ def guarded(handler: Handler) -> Handler:
     """The handler, with what goes wrong said in a sentence on stderr."""
 
     def run(arguments: dict[str, Any]) -> int:
+        # What was queued is said in our own words.
+        logging.getLogger("django-q").setLevel(logging.WARNING)
         try:
             return handler(arguments)
         except Complaint as error:

@@ -38,6 +38,7 @@ NAMES = {
 ELSEWHERE = {"submit"}
 _NEED_COMMENT = {"reject", "comment"}
 _IRREVERSIBLE = {"cut_over", "start_afresh", "cancel"}
+_QUEUES = {"start", "retry", "start_afresh"}
 _AT_REST = {
     State.COMPLETED, State.STOPPED, State.FAILED, State.CANCELLED, State.WAITING_FOR_CUTOVER,
     State.DRAFT, State.REJECTED,
@@ -121,7 +122,9 @@ def give(arguments: dict[str, Any]) -> int:
         )
         return code
     out = show.console()
-    said = f" {order.answer}" if order is not None and order.answer else ""
+    # What was to come has come when it was waited for.
+    is_over = arguments["wait"] is not None and code == DONE and kind in _QUEUES
+    said = f" {order.answer}" if order is not None and order.answer and not is_over else ""
     state = State(request.state).label.lower()
     show.heading(
         out, f"{offers.ORDERS[kind].label}: given. Request #{request.pk} is {state}.{said}"

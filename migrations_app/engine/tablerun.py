@@ -158,7 +158,9 @@ class TableRun:
         self.work.tell(
             Event(
                 "indexes_restored",
-                f"Indexes built on the copied rows: {len(built)}.",
+                f"Indexes built on the copied rows: {len(built)}."
+                if built
+                else "The indexes of the copied rows had been built already.",
                 data={"indexes": built},
             )
         )

@@ -11,6 +11,7 @@ register = template.Library()
 for name, function in (
     ("age", markup.age),
     ("clock", markup.clock),
+    ("diff", markup.diff),
     ("duration", words.duration),
     ("event_label", words.event_label),
     ("grouped", words.grouped),

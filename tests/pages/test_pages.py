@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 
 import pytest
@@ -10,6 +11,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from migrations_app.models import Checkpoint, Event, MigrationRequest, Run, State, Target
@@ -101,6 +103,40 @@ def test_a_share_is_shown_of_what_can_be_counted_and_of_nothing_else(
         assert 'role="progressbar"' in page
         assert re.findall(r"\b(\d+) %", page)[:1] == ([] if share is None else [str(share)])
         assert ("sp-bar-unknown" in page) == (share is None) == ("aria-valuenow" not in page)
+
+
+def test_what_waits_for_its_cut_over_is_whole(
+    clients: dict[str, Client], make_request: MakeRequest
+) -> None:
+    """Also before the run's next reading says so."""
+    req = make_request(State.WAITING_FOR_CUTOVER, phase="waiting_for_cutover", fraction=0.82,
+                       rows_total=100, rows_copied=100)  # fmt: skip
+    page = clients["operator"].get(url("migrationrequest_change", req.pk)).content.decode()
+    assert re.findall(r"\b(\d+) %", page)[:1] == ["100"]
+
+
+@pytest.mark.parametrize(("age_secs", "is_said"), [(3, False), (25, True)])
+def test_a_run_that_does_not_report_may_have_died(
+    clients: dict[str, Client], told: MigrationRequest, age_secs: int, is_said: bool
+) -> None:
+    seen = timezone.now() - dt.timedelta(seconds=age_secs)
+    MigrationRequest.objects.filter(pk=told.pk).update(last_heartbeat_at=seen)
+    page = clients["operator"].get(url("migrationrequest_change", told.pk)).content.decode()
+    assert ("If it has died" in page) is is_said
+
+
+def test_who_is_added_may_log_in(client: Client, db: None) -> None:
+    client.force_login(User.objects.create_superuser("root"))
+    form = {"username": "rita", "password1": "long enough 7", "password2": "long enough 7",
+            "usable_password": "true"}  # fmt: skip
+    client.post(reverse("admin:auth_user_add"), form)
+    rita = User.objects.get(username="rita")
+    page = client.get(reverse("admin:auth_user_change", args=(rita.pk,))).content.decode()
+    assert "user_permissions" not in page
+    assert 'name="groups"' in page
+    client.logout()
+    assert client.login(username="rita", password="long enough 7")
+    assert client.get(reverse("admin:index")).status_code == 200
 
 
 def test_a_fallback_is_said_plainly(clients: dict[str, Client], told: MigrationRequest) -> None:

@@ -107,6 +107,23 @@ def test_a_draft_is_kept_finished_and_submitted(
     assert (req.title, req.state) == ("Better", State.SUBMITTED)
 
 
+def test_what_is_unsafe_is_said_at_the_field_that_explains_it(
+    clients: dict[str, Client], reachable: Target, schema: Schema
+) -> None:
+    schema.execute("ALTER TABLE orders ADD COLUMN note INT")
+    form = typed(reachable, statement="ALTER TABLE orders DROP COLUMN note")
+    answer = clients["requester"].post(reverse(ADD), form)
+    errors = answer.context["form"].errors
+    assert list(errors) == ["acknowledgement"]
+    assert "Column note (int) is dropped" in str(errors["acknowledgement"])
+    req = MigrationRequest.objects.get()
+    assert req.state == State.DRAFT
+    edit = reverse("admin:migrations_app_migrationrequest_edit", args=(req.pk,))
+    clients["requester"].post(edit, {**form, "acknowledgement": "Nobody reads it."})
+    req.refresh_from_db()
+    assert (req.state, req.acknowledgement) == (State.SUBMITTED, "Nobody reads it.")
+
+
 def test_only_its_requester_edits_a_request(
     clients: dict[str, Client], make_request: MakeRequest
 ) -> None:

@@ -9,6 +9,8 @@ from migrations_app.engine.keys import members
 from migrations_app.engine.lint import types
 from migrations_app.engine.lint.case import Case, Said
 from migrations_app.engine.mapping import usable_keys
+from migrations_app.engine.names import literal
+from migrations_app.engine.table import Column
 
 _UNICODE = frozenset({"utf8mb4", "utf16", "utf16le", "utf32", "gb18030"})
 # Every character of these is one of Unicode's first 65 536.
@@ -193,6 +195,37 @@ def not_null_without_default(case: Case) -> Iterator[Said]:
                 f"not name it fails, as those of programs that do not know it yet.",
                 "Give it a default, or allow NULL until every program writes it.",
             )
+
+
+def left_out(case: Case) -> Iterator[Said]:
+    rewritten = {clause.column.lower() for clause in case.clauses if clause.column}
+    for before, after in case.pairs:
+        if before.name.lower() not in rewritten or before.generated or after.generated:
+            continue
+        kept = dict(_attributes(after))
+        lost = [text for kind, text in _attributes(before) if kind not in kept]
+        if lost:
+            yield Said(
+                f"Column {before.name} loses what it has now: {', '.join(lost)}. MODIFY and CHANGE "
+                f"keep of a column only what they repeat.",
+                "Repeat in the statement what is to stay.",
+            )
+
+
+def _attributes(column: Column) -> Iterator[tuple[str, str]]:
+    """What MODIFY drops when it is not repeated, as kind and as it is written."""
+    default, comment = column.facts.get("COLUMN_DEFAULT"), column.facts.get("COLUMN_COMMENT")
+    extra = str(column.facts.get("EXTRA") or "").lower()
+    if not column.nullable:
+        yield "not null", "NOT NULL"
+    if default is not None:
+        is_expression = "default_generated" in extra
+        yield "default", f"DEFAULT {default if is_expression else literal(str(default))}"
+    for word in ("auto_increment", "on update", "invisible"):
+        if word in extra:
+            yield word, word.upper()
+    if comment:
+        yield "comment", "its comment"
 
 
 def moved(case: Case) -> Iterator[Said]:

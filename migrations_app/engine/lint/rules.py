@@ -172,6 +172,12 @@ RULES: tuple[Rule, ...] = (
         columns.inexact_money,
     ),
     Rule(
+        "attribute-left-out",
+        _WARN,
+        "MODIFY or CHANGE does not repeat NOT NULL, a default, a comment or the like.",
+        columns.left_out,
+    ),
+    Rule(
         "timestamp-2038",
         _WARN,
         "A new or changed column is TIMESTAMP, which ends in 2038.",

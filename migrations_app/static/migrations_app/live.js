@@ -30,6 +30,13 @@
     if (isPoller(poller) && !holdsNews(poller, event.detail.xhr)) event.detail.shouldSwap = false;
   });
 
+  // What was said when an order was given ("Queued. …") is over once the request has moved on.
+  function forgetAnswer() {
+    const page = document.getElementById("request-page");
+    const answers = document.querySelector("ul.flex.flex-col.gap-4.mb-6");
+    if (answers && page && !page.contains(answers)) answers.remove();
+  }
+
   // What its reader has done to a part, to be done again to the one that takes its place: parts
   // opened, words typed, the field that is being typed in.
   function remember(root) {
@@ -84,6 +91,7 @@
       event.detail.shouldSwap = false;
       return;
     }
+    if (old.id === "part-head") forgetAnswer();
     kept = remember(old);
   });
 
