@@ -64,6 +64,13 @@ def create_accounts() -> dict[str, Account]:
     return accounts
 
 
+def create_administrator() -> Account:
+    """Who adds people and gives them roles."""
+    account = Account("administrator", secrets.token_hex(4))
+    _model("auth.User").objects.create_superuser(account.name, password=account.password)
+    return account
+
+
 def create_target(*, host: str, port: int, user: str, password: str, schema: str) -> None:
     """The target that requests are sent to."""
     target = _model("migrations_app.Target")(

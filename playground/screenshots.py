@@ -42,6 +42,7 @@ def main(arguments: list[str]) -> int:
         _web_server(pathlib.Path(folder)) as address,
     ):
         accounts = control.create_accounts()
+        accounts["administrator"] = control.create_administrator()
         with open_browser() as browser:
             visitor = _Visitor(browser, address, accounts, given)
             visitor.visit(EMPTY)

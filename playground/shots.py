@@ -54,6 +54,16 @@ def usual(numbers: dict[str, int]) -> list[Shot]:
     shots += [Shot(f"{name}s", f"{_ADMIN}/{name}/") for name in lists]
     shots.append(Shot("target", f"{_ADMIN}/target/1/change/"))
     shots.append(Shot("token-make", f"{_ADMIN}/apitoken/add/"))
+    shots.append(Shot("notice-add", f"{_ADMIN}/noticechannel/add/"))
+    shots += [
+        Shot(name, f"/admin/auth/{path}/", "administrator")
+        for name, path in (
+            ("people", "user"),
+            ("person", "user/1/change"),
+            ("person-add", "user/add"),
+            ("roles", "group"),
+        )
+    ]
     shots.append(Shot("not-found", f"{_ADMIN}/migrationrequest/999999/change/"))
     return shots
 

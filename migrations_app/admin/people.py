@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
-from django.forms import ModelForm
+from django.db.models import ManyToManyField
+from django.forms import ModelForm, ModelMultipleChoiceField
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from migrations_app.admin.readonly import AskedList
 
@@ -37,7 +39,17 @@ class PersonAdmin(AskedList, _UserAdmin, ModelAdmin):
         ("What they may do", {"fields": ("groups", "is_active", "is_staff", "is_superuser")}),
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
-    filter_horizontal = ("groups",)
+    filter_horizontal = ()
+
+    def formfield_for_manytomany(
+        self, db_field: ManyToManyField[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> ModelMultipleChoiceField[Any] | None:
+        kwargs["widget"] = UnfoldAdminCheckboxSelectMultipleWidget
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if field is not None:
+            field.label = "Roles"
+            field.help_text = "Each is described in the user guide; Roles lists all there are."
+        return field
 
     def save_model(
         self, request: HttpRequest, obj: User, form: ModelForm[User], change: bool
