@@ -31,6 +31,7 @@ def pages(db: None, schema: Schema) -> str:
     """The text of every page, with something to show, as whoever the page is for."""
     schema.execute("CREATE TABLE orders (id INT PRIMARY KEY, note VARCHAR(200), KEY (note))")
     control.create_accounts()
+    control.create_administrator()
     dsn = schema.dsn
     control.create_target(
         host=dsn.host, port=dsn.port, user=dsn.user, password=dsn.password, schema=dsn.database
