@@ -78,8 +78,8 @@ class SubmitForm(ModelForm):
         }
         help_texts = {
             "target": "The MySQL server and schema that hold the table.",
-            "statement": "One ALTER TABLE, a CREATE INDEX, or several, separated by semicolons."
-            " The table stays in full use while it runs.",
+            "statement": "One ALTER TABLE, CREATE INDEX or DROP INDEX, or several, separated by"
+            " semicolons. The table stays in full use while it runs.",
             "title": "A few words by which others recognise it in lists.",
             "reason": "What the approver should know: why now, and what depends on it.",
             "acknowledgement": "Only if it drops or narrows something: what makes that safe."

@@ -12,6 +12,7 @@ from migrations_app.engine.table import Column, ColumnPair
 _TEXTS = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext"}
 _BYTES = {"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"}
 _CHOICES = {"enum", "set"}
+_APPROXIMATE = {"float", "double"}
 _AS_SHOWN = {"float", "double", "year"}
 
 
@@ -22,14 +23,22 @@ def same_representation(pair: ColumnPair) -> bool:
         return True
     if source.data_type in INTEGER_TYPES and target.data_type in INTEGER_TYPES:
         return True
-    if source.data_type == target.data_type and source.data_type in {"float", "double"}:
-        # Whatever (M,D) says: from one to the other their bytes are copied.
-        return True
+    if source.data_type == target.data_type and source.data_type in _APPROXIMATE:
+        return not _rounds(target) and _is_unsigned(source) == _is_unsigned(target)
     if source.data_type in _TEXTS and target.data_type in _TEXTS:
         # CHAR loses trailing spaces.
         shortens = target.data_type == "char" and source.data_type != "char"
         return source.charset == target.charset and not shortens
     return source.data_type in _BYTES - {"binary"} and target.data_type in _BYTES - {"binary"}
+
+
+def _rounds(column: Column) -> bool:
+    """A FLOAT(M,D) or DOUBLE(M,D)."""
+    return column.data_type in _APPROXIMATE and "(" in column.column_type
+
+
+def _is_unsigned(column: Column) -> bool:
+    return "unsigned" in column.column_type
 
 
 def becomes_text(pair: ColumnPair) -> bool:
@@ -53,6 +62,9 @@ def as_selected(pair: ColumnPair, column_sql: str) -> str:
     if source.data_type in _TEXTS | _BYTES and target == "bit":
         # The bytes of '1' for 1.
         return f"CAST({column_sql} AS SIGNED)"
+    if source.data_type == target and _rounds(pair.target) and not same_representation(pair):
+        # From a column to another of its kind the bytes would be copied, digits and all.
+        return f"({column_sql} + 0e0)"
     return column_sql
 
 
@@ -98,7 +110,7 @@ def _cast(target: Column, value: str) -> str:
     if kind == "date":
         # Stored, a moment is rounded to the second first; CAST would cut it off.
         return f"CAST(CAST({value} AS DATETIME) AS DATE)"
-    if kind == "float" or target.column_type.startswith("double("):
+    if kind == "float" or _rounds(target):
         return _as_stored_number(target, value)
     type_name = _type_to_cast_to(target)
     return f"CAST({value} AS {type_name})" if type_name else value
@@ -119,7 +131,7 @@ def _type_to_cast_to(target: Column) -> str:
     kind, facts = target.data_type, target.facts
     decimals = facts["DATETIME_PRECISION"] or 0
     if kind in INTEGER_TYPES:
-        return "UNSIGNED" if "unsigned" in target.column_type else "SIGNED"
+        return "UNSIGNED" if _is_unsigned(target) else "SIGNED"
     if kind in _BYTES:
         return f"BINARY({facts['CHARACTER_MAXIMUM_LENGTH']})" if kind == "binary" else "BINARY"
     return {

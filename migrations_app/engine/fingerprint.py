@@ -11,7 +11,7 @@ from migrations_app.engine.keys import INTEGER_TYPES
 from migrations_app.engine.names import quote
 from migrations_app.engine.table import Column, ColumnPair
 
-_AS_THEY_ARE = {"decimal", "datetime", "timestamp", "time", "date", "year"}
+_AS_THEY_ARE = {"decimal", "datetime", "timestamp", "time", "date"}
 # The CHARs and VARCHARs of a row have 65,535 bytes together at most, and it has 1,017 columns at
 # most: less than the least max_allowed_packet (server.LEAST_PACKET_BYTES). A longer text would be
 # NULL, and its row left out of the sum.
@@ -74,7 +74,8 @@ def _short(column: Column, value: str) -> str:
         return value
     if kind in INTEGER_TYPES:
         return f"HEX({value})"
-    if kind == "bit":
+    if kind in ("bit", "year"):
+        # A YEAR 0000 that is computed shows as 0.
         return f"HEX({value} + 0)"
     if kind in ("float", "double"):
         # A FLOAT's own text has six digits; as a DOUBLE it shows all it holds.

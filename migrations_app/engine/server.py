@@ -17,11 +17,13 @@ from migrations_app.engine.session import Session
 OLDEST_VERSION = (8, 0, 19)
 # Lists of keys are sent, and rows are compared as texts, of up to half of that.
 LEAST_PACKET_BYTES = 1024 * 1024
+_AMPLE_REDO_LOG_BYTES = 1024**3
 _VARIABLES = (
     "gtid_mode", "log_bin", "binlog_format", "binlog_order_commits", "binlog_row_image",
     "lower_case_table_names", "server_uuid", "innodb_ddl_buffer_size", "datadir",
     "super_read_only", "read_only", "explicit_defaults_for_timestamp",
     "innodb_flush_log_at_trx_commit", "innodb_log_writer_threads", "max_allowed_packet",
+    "innodb_redo_log_capacity", "innodb_log_file_size", "innodb_log_files_in_group",
 )  # fmt: skip
 
 
@@ -54,9 +56,17 @@ class ServerFacts:
     @property
     def builds_indexes_beside_writes(self) -> bool:
         """Whether a table may be written to while an index of it is built. MySQL 8.0 can then fill
-        its redo log to the last byte, and stands still for good: seen on 8.0.46 with a redo log of
+        a small redo log to the last byte, and stands still for good: seen on 8.0.46 with one of
         128 MB ("Out of space in the redo log", MY-013059), never on 9.7; 8.4 was not tried."""
-        return self.version >= (9, 0, 0)
+        return self.version >= (9, 0, 0) or self.redo_log_bytes >= _AMPLE_REDO_LOG_BYTES
+
+    @property
+    def redo_log_bytes(self) -> int:
+        """As it is configured; 0 where that is not known."""
+        value = self.variables.get
+        capacity = int(value("innodb_redo_log_capacity") or 0)  # since MySQL 8.0.30
+        files = int(value("innodb_log_files_in_group") or 0)
+        return capacity or int(value("innodb_log_file_size") or 0) * files
 
     @property
     def cores(self) -> int:

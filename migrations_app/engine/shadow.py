@@ -165,7 +165,12 @@ def _refuse_years_on_old_servers(session: Session, mapping: Mapping) -> None:
     years = [
         pair.target.name
         for pair in mapping.pairs
-        if pair.target.data_type == "year" and not casting.same_representation(pair)
+        if not casting.same_representation(pair)
+        and (
+            pair.target.data_type == "year"
+            # Of such a key a row of the shadow table is looked up in the source.
+            or (pair.source.data_type == "year" and pair.source.name in mapping.source_key.names)
+        )
     ]
     if not years:
         return
@@ -173,7 +178,7 @@ def _refuse_years_on_old_servers(session: Session, mapping: Mapping) -> None:
         session.query("SELECT CAST('2020' AS YEAR)")
     except MySQLdb.ProgrammingError:
         raise RefusedError(
-            f"{', '.join(years)} of {mapping.source.name} becomes a YEAR, which MySQL before "
-            f"8.0.22 cannot compute outside of its own ALTER TABLE, so the copy could not be "
-            f"compared. Nothing was touched. Make it a SMALLINT, or use the server's ALTER TABLE."
+            f"{', '.join(years)} of {mapping.source.name} becomes a YEAR, or was one in the key, "
+            f"which MySQL before 8.0.22 cannot compute outside of its own ALTER TABLE, so the copy "
+            f"could not be compared. Nothing was touched. Upgrade, or use the server's ALTER TABLE."
         ) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 from typing import Any
 
 import MySQLdb
@@ -120,8 +121,7 @@ def with_file_size(session: Session, schema: str, table: Table) -> Table:
     They lag behind a table that is being filled, for ever with STATS_AUTO_RECALC = 0.
     Without the PROCESS privilege, or in a shared tablespace, it stays as it is.
     """
-    name = f"{schema}/{table.name}"
-    prefix = literal(name)
+    prefix = literal(f"{schema}/{table.name}")
     try:
         rows = session.query(
             "SELECT NAME, LEAST(FILE_SIZE, ALLOCATED_SIZE) "
@@ -132,7 +132,9 @@ def with_file_size(session: Session, schema: str, table: Table) -> Table:
         return table
     # A partition has a file of its own: schema/table#p#partition.
     in_files = sum(
-        int(size) for found, size in rows if f"{found}#p#".lower().startswith(f"{name}#p#".lower())
+        int(size)
+        for name, size in rows
+        if re.split("#p#", str(name), flags=re.IGNORECASE)[0] == f"{schema}/{table.name}"
     )
     in_use = in_files - int(table.facts["DATA_FREE"] or 0)
     known = table.data_bytes + table.index_bytes

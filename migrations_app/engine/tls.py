@@ -34,7 +34,7 @@ _DEMANDS = {ER.ACCESS_DENIED_ERROR, SECURE_TRANSPORT_REQUIRED, CR.AUTH_PLUGIN_ER
 _VERIFIES = {TlsMode.VERIFY_CA, TlsMode.VERIFY_IDENTITY}
 _MUST_ENCRYPT = {TlsMode.REQUIRED} | _VERIFIES
 _REMEMBERED_SECS = 60.0
-_PROTOCOL = 10
+_PROTOCOL, _ERROR = b"\x0a", b"\xff"
 _HEADER_BYTES = 4
 # Between the version's end and the capabilities: session number, a part of the scramble, a filler.
 _TO_CAPABILITIES = 4 + 8 + 1
@@ -67,10 +67,10 @@ def _is_this_machine(host: str) -> bool:
 
 
 def mysqlclient_settings(dsn: Dsn, mode: TlsMode, timeout_secs: float) -> dict[str, Any]:
-    """Arguments for MySQLdb.connect. May ask the server, and raises NotOfferedError."""
-    if mode is not TlsMode.DISABLED and is_offered(dsn, timeout_secs) is False:
-        if mode in _MUST_ENCRYPT:
-            raise NotOfferedError
+    """Arguments for MySQLdb.connect. May ask the server: NotOfferedError or MySQLdb.Error."""
+    if mode in _MUST_ENCRYPT:
+        _require_offer(dsn, timeout_secs)
+    elif mode is TlsMode.PREFERRED and is_offered(dsn, timeout_secs) is False:
         mode = TlsMode.DISABLED
     if mode is TlsMode.DISABLED:
         return {"ssl_mode": "DISABLED"}
@@ -81,6 +81,21 @@ def mysqlclient_settings(dsn: Dsn, mode: TlsMode, timeout_secs: float) -> dict[s
     if mode is TlsMode.PREFERRED:
         return {"ssl": files}
     return {"ssl": files, "ssl_mode": mode.value.upper().replace("-", "_")}
+
+
+def _require_offer(dsn: Dsn, timeout_secs: float) -> None:
+    """Asked anew each time. Raises NotOfferedError, or the error with which the server greets."""
+    try:
+        greeting = _greeting((dsn.tcp_host, dsn.port), timeout_secs)
+    except OSError as error:
+        raise MySQLdb.OperationalError(CR.CONN_HOST_ERROR, str(error)) from error
+    if greeting[:1] == _ERROR:
+        code, text = int.from_bytes(greeting[1:3], "little"), greeting[3:].decode(errors="replace")
+        raise MySQLdb.OperationalError(code, text)
+    if greeting[:1] != _PROTOCOL:
+        raise MySQLdb.OperationalError(CR.SERVER_LOST, "it ended the connection unasked")
+    if not _offers_tls(greeting):
+        raise NotOfferedError
 
 
 def is_offered(dsn: Dsn, timeout_secs: float) -> bool | None:
@@ -94,13 +109,17 @@ def is_offered(dsn: Dsn, timeout_secs: float) -> bool | None:
         greeting = _greeting(address, timeout_secs)
     except OSError:
         return None
-    if greeting[:1] != bytes([_PROTOCOL]):
+    if greeting[:1] != _PROTOCOL:
         return None
-    at = greeting.find(b"\0", 1) + 1 + _TO_CAPABILITIES
-    capabilities = int.from_bytes(greeting[at : at + 2], "little")
-    offered = bool(capabilities & CLIENT.SSL)
+    offered = _offers_tls(greeting)
     _offers[address] = (time.monotonic(), offered)
     return offered
+
+
+def _offers_tls(greeting: bytes) -> bool:
+    at = greeting.find(b"\0", 1) + 1 + _TO_CAPABILITIES
+    capabilities = int.from_bytes(greeting[at : at + 2], "little")
+    return bool(capabilities & CLIENT.SSL)
 
 
 def _greeting(address: tuple[str, int], timeout_secs: float) -> bytes:

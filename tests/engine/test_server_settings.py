@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from migrations_app.engine import Options, OutcomeKind, Phase, fingerprint
-from migrations_app.engine.server import LEAST_PACKET_BYTES
+from migrations_app.engine.server import LEAST_PACKET_BYTES, facts_from
 from migrations_app.engine.session import Session
 from migrations_app.engine.table import ColumnPair, load_table
 from playground.semisync import semi_sync
@@ -169,6 +169,26 @@ def test_smaller_packets_are_refused(own_schema: Schema, small_packets: int) -> 
     outcome, _ = migrate(own_schema, STATEMENT, UNAIDED)
     assert outcome.kind is OutcomeKind.REFUSED
     assert "max_allowed_packet is 1,047,552 bytes" in outcome.message
+
+
+REDO = ("innodb_redo_log_capacity", "innodb_log_file_size", "innodb_log_files_in_group")
+
+
+@pytest.mark.parametrize(
+    ("version", "settings", "beside"),
+    [
+        ("9.7.0", {REDO[0]: 1 << 27}, True),
+        ("8.0.46", {REDO[0]: 1 << 27}, False),
+        ("8.0.46", {REDO[0]: 1 << 30, REDO[1]: 1 << 20, REDO[2]: 2}, True),
+        ("8.0.28", {REDO[1]: 1 << 29, REDO[2]: 2}, True),
+        ("8.0.28", {REDO[1]: 48 << 20, REDO[2]: 2}, False),
+        ("8.4.0", {}, False),
+    ],
+)
+def test_what_may_write_beside_an_index_build(
+    version: str, settings: dict[str, int], beside: bool
+) -> None:
+    assert facts_from(version, "", settings.items()).builds_indexes_beside_writes is beside
 
 
 @pytest.mark.mysql_since(8, 0, 20)

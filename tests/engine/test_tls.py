@@ -195,6 +195,24 @@ def forget_passwords(dsn: Dsn) -> None:
         connection.query(b"FLUSH PRIVILEGES")
 
 
+@pytest.mark.parametrize("mode", [TlsMode.REQUIRED, TlsMode.VERIFY_IDENTITY])
+def test_a_greeting_that_is_an_error_says_nothing_about_tls(
+    without_tls: Dsn, mode: TlsMode
+) -> None:
+    plain = dataclasses.replace(without_tls, tls_mode=TlsMode.DISABLED)
+    # The second has the place that is kept for an administrator.
+    with (
+        contextlib.closing(Session(plain, "test", "")) as session,
+        contextlib.closing(connect(plain)),
+    ):
+        session.query("SET GLOBAL max_connections = 1")
+        try:
+            with pytest.raises(ServerLostError, match="Too many connections"):
+                connect(dataclasses.replace(without_tls, tls_mode=mode))
+        finally:
+            session.query("SET GLOBAL max_connections = DEFAULT")
+
+
 def test_a_server_that_is_not_there_is_asked_once_and_lost(without_tls: Dsn) -> None:
     with pytest.raises(ServerLostError):
         connect(dataclasses.replace(without_tls, port=1))

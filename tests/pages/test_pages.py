@@ -6,7 +6,7 @@ import datetime as dt
 import re
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -137,6 +137,38 @@ def test_who_is_added_may_log_in(client: Client, db: None) -> None:
     client.logout()
     assert client.login(username="rita", password="long enough 7")
     assert client.get(reverse("admin:index")).status_code == 200
+
+
+def test_who_manages_people_makes_no_superuser(client: Client, db: None) -> None:
+    root = User.objects.create_superuser("root")
+    manager, rita = (User.objects.create(username=n, is_staff=True) for n in ("mona", "rita"))
+    names = ("view_user", "change_user", "add_user")
+    manager.user_permissions.set(Permission.objects.filter(codename__in=names))
+    client.force_login(manager)
+    address = reverse("admin:auth_user_change", args=(rita.pk,))
+    form = {"username": "rita", "is_superuser": "on", "is_staff": "on", "is_active": "on",
+            "date_joined_0": "2026-01-01", "date_joined_1": "00:00:00"}  # fmt: skip
+    assert client.post(address, form).status_code == 302
+    rita.refresh_from_db()
+    assert not rita.is_superuser
+    for name in ("change", "password_change"):
+        address = reverse(f"admin:auth_user_{name}", args=(root.pk,))
+        assert client.post(address, form).status_code == 403
+
+
+def test_a_single_permission_can_be_taken_away(client: Client, db: None) -> None:
+    client.force_login(User.objects.create_superuser("root"))
+    rita = User.objects.create(username="rita", is_staff=True)
+    held = Permission.objects.get(codename="operate_migrationrequest")
+    rita.user_permissions.add(held)
+    address = reverse("admin:auth_user_change", args=(rita.pk,))
+    page = client.get(address).content.decode()
+    assert page.count('name="user_permissions"') == 1
+    form = {"username": "rita", "is_staff": "on", "is_active": "on",
+            "date_joined_0": "2026-01-01", "date_joined_1": "00:00:00"}  # fmt: skip
+    assert client.post(address, form).status_code == 302
+    assert not rita.user_permissions.exists()
+    assert "user_permissions" not in client.get(address).content.decode()
 
 
 def test_a_fallback_is_said_plainly(clients: dict[str, Client], told: MigrationRequest) -> None:

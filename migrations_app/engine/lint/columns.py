@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from migrations_app.engine.keys import members
 from migrations_app.engine.lint import types
@@ -198,11 +199,12 @@ def not_null_without_default(case: Case) -> Iterator[Said]:
 
 
 def left_out(case: Case) -> Iterator[Said]:
-    rewritten = {clause.column.lower() for clause in case.clauses if clause.column}
+    rewritten = {clause.column.lower(): clause for clause in case.clauses if clause.column}
     for before, after in case.pairs:
-        if before.name.lower() not in rewritten or before.generated or after.generated:
+        clause = rewritten.get(before.name.lower())
+        if clause is None or before.generated or after.generated:
             continue
-        kept = dict(_attributes(after))
+        kept = set(dict(_attributes(after))) | _said_outright(clause.words)
         lost = [text for kind, text in _attributes(before) if kind not in kept]
         if lost:
             yield Said(
@@ -210,6 +212,14 @@ def left_out(case: Case) -> Iterator[Said]:
                 f"keep of a column only what they repeat.",
                 "Repeat in the statement what is to stay.",
             )
+
+
+def _said_outright(words: Sequence[str]) -> set[str]:
+    """What NULL or a DEFAULT in the clause takes away on purpose."""
+    said = {"default"} if "DEFAULT" in words else set()
+    if any(b == "NULL" and a not in ("NOT", "DEFAULT") for a, b in itertools.pairwise(words)):
+        said.add("not null")
+    return said
 
 
 def _attributes(column: Column) -> Iterator[tuple[str, str]]:
