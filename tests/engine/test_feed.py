@@ -17,7 +17,7 @@ from migrations_app.engine.visibility import Visibility
 
 TABLE = ("shop", "orders")
 START, TARGET = Position("b.000001", 100), Position("b.000001", 1_000)
-PATIENCE_SECS = 2
+PATIENCE_SECS = 5
 
 
 @pytest.fixture(autouse=True)
@@ -59,8 +59,8 @@ class Waiting:
 
 def test_it_goes_on_for_as_long_as_the_reader_moves(feed: Feed) -> None:
     waiting = Waiting(feed)
-    for step in range(1, 7):  # one and a half times the patience
-        over = waiting.over_within(PATIENCE_SECS / 4)
+    for step in range(1, 16):  # one and a half times the patience
+        over = waiting.over_within(PATIENCE_SECS / 10)
         assert not over, waiting.error
         feed.position_moved(Position(START.file, START.offset + step))
     feed.position_moved(TARGET)
@@ -70,12 +70,12 @@ def test_it_goes_on_for_as_long_as_the_reader_moves(feed: Feed) -> None:
 
 def test_it_goes_on_for_as_long_as_the_applier_moves(feed: Feed, deltas: DeltaBuffer) -> None:
     """The reader is held back, for too much waits: each key applied brings it nearer."""
-    keys = [(number,) for number in range(6)]
+    keys = [(number,) for number in range(15)]
     deltas.add(keys, deleted=False)
     batch = deltas.take_everything()
     waiting = Waiting(feed)
     for key in keys:
-        over = waiting.over_within(PATIENCE_SECS / 4)
+        over = waiting.over_within(PATIENCE_SECS / 10)
         assert not over, waiting.error
         deltas.applied({key: batch.deltas[key]})
     feed.position_moved(TARGET)
@@ -94,8 +94,8 @@ def test_it_ends_when_nothing_moves(feed: Feed) -> None:
 def test_under_a_lock_its_time_is_over_however_much_moves(feed: Feed) -> None:
     """The application waits meanwhile."""
     waiting = Waiting(feed, PATIENCE_SECS)
-    for step in range(1, 13):  # three times the deadline
-        if waiting.over_within(PATIENCE_SECS / 4):
+    for step in range(1, 31):  # three times the deadline
+        if waiting.over_within(PATIENCE_SECS / 10):
             break
         feed.position_moved(Position(START.file, START.offset + step))
     assert waiting.error is not None
