@@ -89,7 +89,8 @@ def _try(session: Session, statement: Statement, suffix: str, abort: Abort) -> b
     for _ in range(_TRIES):
         abort.check()
         try:
-            session.query(statement.alter(source, suffix))
+            with session.in_servers_zone():
+                session.query(statement.alter(source, suffix))
             return True
         except ServerLostError:
             # It may have been made or not: look before anything else is done.

@@ -199,6 +199,17 @@ class Session:
             with contextlib.suppress(MySQLdb.Error):
                 connection.close()
 
+    @contextlib.contextmanager
+    def in_servers_zone(self) -> Iterator[None]:
+        """In the time zone of whoever chooses none: for what defines a default or a partition."""
+        self.query("SET SESSION time_zone = @@GLOBAL.time_zone")
+        try:
+            yield
+        finally:
+            # A connection that is lost begins in UTC again.
+            with contextlib.suppress(ServerLostError):
+                self.query("SET SESSION time_zone = '+00:00'")
+
     @property
     def lost(self) -> bool:
         """Whether the connection is gone; ``open`` brings a new one."""

@@ -7,7 +7,7 @@ import dataclasses
 
 import MySQLdb
 
-from migrations_app.engine import casting, checks
+from migrations_app.engine import casting, checks, zones
 from migrations_app.engine.errors import FailedError, RefusedError
 from migrations_app.engine.mapping import Mapping, map_tables
 from migrations_app.engine.names import TableNames, quote
@@ -36,7 +36,8 @@ def create(session: Session, statement: Statement, source: Table) -> Table:
             statement,
             alter_clauses=checks.with_names(statement.alter_clauses, check_names(session, names)),
         )
-        session.query(here.alter(names.shadow_sql))
+        with session.in_servers_zone():
+            session.query(here.alter(names.shadow_sql))
         table = load(session, names)
         if table.engine.lower() != "innodb":
             raise RefusedError(
@@ -157,6 +158,7 @@ def mapping_of(session: Session, statement: Statement, source: Table) -> Mapping
     """How the source's columns live on in the shadow table as it is now."""
     mapping = map_tables(statement, source, load(session, statement.names))
     _refuse_years_on_old_servers(session, mapping)
+    zones.refuse_what_depends_on_it(session, statement.names, mapping)
     return mapping
 
 
