@@ -62,6 +62,9 @@ def as_selected(pair: ColumnPair, column_sql: str) -> str:
     if source.data_type in _TEXTS | _BYTES and target == "bit":
         # The bytes of '1' for 1.
         return f"CAST({column_sql} AS SIGNED)"
+    if target == "json" and source.data_type in INTEGER_TYPES:
+        # INSERT takes JSON for JSON only.
+        return f"CAST({column_sql} AS JSON)"
     if source.data_type == target and _rounds(pair.target) and not same_representation(pair):
         # From a column to another of its kind the bytes would be copied, digits and all.
         return f"({column_sql} + 0e0)"

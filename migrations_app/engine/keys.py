@@ -247,7 +247,13 @@ class _Integers:
         return str(value)
 
     def from_text(self, column: KeyColumn, text: str) -> KeyValue:
-        return int(text)
+        try:
+            number = decimal.Decimal(text)  # 85.00 where the shadow table has a DECIMAL
+        except decimal.InvalidOperation:
+            raise ValueError(f"{text!r} is not a number") from None
+        if number != int(number):
+            raise ValueError(f"{text!r} is not a whole number")
+        return int(number)
 
 
 class _Decimals:
@@ -292,7 +298,9 @@ class _Dates:
     def from_text(self, column: KeyColumn, text: str) -> KeyValue:
         if not _DATE.fullmatch(text):
             raise ValueError(f"{text!r} is not a date")
-        return text
+        # The shadow table may have a DATETIME for a DATE, or more decimals.
+        length = 10 if column.data_type == "date" else 19 + (column.fsp and column.fsp + 1)
+        return text if text[length:].strip(" 0:.") else text[:length]
 
 
 class _Times:
@@ -303,7 +311,9 @@ class _Times:
         return self.from_text(column, _text(raw))
 
     def literal(self, column: KeyColumn, value: Any) -> str:
-        return f"'{self.to_text(column, value)}'"
+        # A text would be compared as a text where a list has one row: '10:00:00.7' is not
+        # '10:00:00.700000', the same in a column of more decimals.
+        return f"TIME'{self.to_text(column, value)}'"
 
     def to_text(self, column: KeyColumn, value: Any) -> str:
         secs, microseconds = divmod(abs(value), _MICROSECONDS)

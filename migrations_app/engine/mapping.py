@@ -73,6 +73,8 @@ def _filled_with(column: Column) -> str:
         return "0"
     if kind == "enum":
         return "1"
+    if kind == "json":
+        return "CAST('null' AS JSON)"
     texts = ("char", "varchar", "text", "binary", "varbinary", "blob", "set")
     return "''" if kind.endswith(texts) else ""
 

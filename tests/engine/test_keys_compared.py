@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from migrations_app.engine import Options, OutcomeKind
 from migrations_app.engine.checksum import Checksum
+from migrations_app.engine.keys import KeyColumn
+from migrations_app.engine.mapping import key_columns, usable_keys
+from migrations_app.engine.session import Session
+from migrations_app.engine.table import load_table
+from migrations_app.engine.tablekey import TableKey
 from tests.conftest import Schema
 from tests.engine.support import migrate
 
@@ -31,6 +38,40 @@ KEYS = {
     "number to decimal": ("INT", "(-3), (4)", "DECIMAL(12,2)"),
     "decimal with more places": ("DECIMAL(9,2)", "(-3.25), (4)", "DECIMAL(12,4)"),
 }  # fmt: skip
+
+
+def test_a_row_is_found_by_a_time_of_fewer_decimals(schema: Schema) -> None:
+    """A single one, too: the server compares a list of one row with a text as a text."""
+    schema.execute("CREATE TABLE t (k INT, a TIME(1), PRIMARY KEY (k, a))")
+    schema.execute("CREATE TABLE found (k INT, a TIME(6))")
+    schema.execute("INSERT INTO found VALUES (7, '-23:11:12.7')")
+    with contextlib.closing(Session(schema.dsn, "test", "")) as session:
+        table = load_table(session, schema.name, "t")
+        assert table is not None
+        index = usable_keys(table)[0]
+        columns = [column for name in index.columns if (column := table.column(name))]
+        key = TableKey(index.name, key_columns(index, columns))
+        wanted = key.from_texts(["7", "-23:11:12.7"])
+        condition = key.in_list([wanted])
+        assert session.query(f"SELECT COUNT(*) FROM found WHERE {condition}") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("column_type", "fsp", "text", "value"),
+    [
+        ("int", 0, "85.00", 85),
+        ("int", 0, "-3", -3),
+        ("date", 0, "2024-02-29 00:00:00", "2024-02-29"),
+        ("datetime", 0, "2024-02-29 01:02:03.000000", "2024-02-29 01:02:03"),
+        ("datetime", 1, "2024-02-29 01:02:03.500000", "2024-02-29 01:02:03.5"),
+        ("datetime", 1, "2024-02-29 01:02:03.550000", "2024-02-29 01:02:03.550000"),
+    ],
+)
+def test_a_value_of_the_wider_type_is_the_key_it_was(
+    column_type: str, fsp: int, text: str, value: object
+) -> None:
+    column = KeyColumn("k", column_type, column_type, 0, fsp=fsp)
+    assert column.from_text(text) == value
 
 
 @pytest.mark.parametrize("name", KEYS)

@@ -155,7 +155,8 @@ def test_new_columns_without_a_default_are_filled_as_by_a_native_alter(schema: S
     clauses = (
         "ADD i INT NOT NULL, ADD d DECIMAL(9,2) NOT NULL, ADD s VARCHAR(9) NOT NULL, "
         "ADD x TEXT NOT NULL, ADD e ENUM('p','q') NOT NULL, ADD m SET('p','q') NOT NULL, "
-        "ADD b BINARY(2) NOT NULL, ADD y YEAR NOT NULL, ADD h TIME NOT NULL"
+        "ADD b BINARY(2) NOT NULL, ADD y YEAR NOT NULL, ADD h TIME NOT NULL, "
+        "ADD j JSON NOT NULL"
     )
     outcome, _ = migrate(schema, f"ALTER TABLE t {clauses}", COPIED)
     assert outcome.kind is OutcomeKind.COMPLETED, outcome.message

@@ -60,6 +60,7 @@ CASES = [
         "v VECTOR(3)", ["STRING_TO_VECTOR('[1,2,3]')", "NULL"], "FORCE",
         marks=pytest.mark.mysql_since(9, 0, 0),
     ),
+    ("v INT", ["3", "NULL"], "MODIFY v JSON"),
     ("v DOUBLE", ["0.1", "16777217", "NULL"], "MODIFY v FLOAT"),
     ("v DECIMAL(12,4)", ["0.1255", "-2.5", "NULL"], "MODIFY v FLOAT(9,2)"),
     ("v INT", ["3", "NULL"], "MODIFY v DOUBLE(10,2) UNSIGNED"),
