@@ -29,6 +29,7 @@ from typing import Any, Self
 import MySQLdb
 import tenacity
 
+from migrations_app.engine.server import facts_from
 from playground import templates
 from playground.connections import greeting_was_broken
 from playground.errors import ServerError
@@ -185,8 +186,7 @@ class PrivateServer:
     def version(self) -> tuple[int, int, int]:
         """MySQL's, as its numbers."""
         [(text,)] = self.execute("SELECT VERSION()")
-        major, minor, patch = text.partition("-")[0].split(".")
-        return int(major), int(minor), int(patch)
+        return facts_from(str(text), "", ()).version
 
     def root_dsn(self, schema: str) -> str:
         """``mysql://root:…@127.0.0.1:port/schema`` for an account that may do everything."""

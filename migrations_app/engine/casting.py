@@ -13,7 +13,7 @@ _TEXTS = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext"}
 _BYTES = {"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"}
 _CHOICES = {"enum", "set"}
 _APPROXIMATE = {"float", "double"}
-_AS_SHOWN = {"float", "double", "year"}
+_AS_SHOWN = _APPROXIMATE | {"year"}
 
 
 def same_representation(pair: ColumnPair) -> bool:

@@ -89,8 +89,7 @@ def _try(session: Session, statement: Statement, suffix: str, abort: Abort) -> b
     for _ in range(_TRIES):
         abort.check()
         try:
-            with session.in_servers_zone():
-                session.query(statement.alter(source, suffix))
+            session.define(statement.alter(source, suffix))
             return True
         except ServerLostError:
             # It may have been made or not: look before anything else is done.

@@ -109,7 +109,7 @@ class Feed:
 
     def too_many_keys(self) -> bool:
         """The reader's brake: too many deltas are held. Asked again and again; said once."""
-        waiting = sum(deltas.waiting for deltas in self._buffers.values())
+        waiting = self._keys_waiting()
         held = waiting > self._soft_limit
         if held != self._held:
             self._held = held
@@ -151,7 +151,10 @@ class Feed:
 
     def _stand(self) -> tuple[Position, int]:
         """How far the reader is, and how much waits for the applier."""
-        return self._position, sum(deltas.waiting for deltas in self._buffers.values())
+        return self._position, self._keys_waiting()
+
+    def _keys_waiting(self) -> int:
+        return sum(deltas.waiting for deltas in self._buffers.values())
 
     @contextlib.contextmanager
     def _awaiting(self) -> Iterator[None]:

@@ -63,10 +63,9 @@ class Mapping:
 
 def _filled_with(column: Column) -> str:
     """The implicit default of a column that needs one, as SQL; "" when it needs none."""
-    extra = str(column.facts["EXTRA"]).lower()
-    if column.nullable or column.generated or "auto_increment" in extra:
+    if column.nullable or column.generated or "auto_increment" in column.extra:
         return ""
-    if column.facts["COLUMN_DEFAULT"] is not None or "default_generated" in extra:
+    if column.facts["COLUMN_DEFAULT"] is not None or "default_generated" in column.extra:
         return ""
     kind = column.data_type
     if kind in INTEGER_TYPES or kind in ("decimal", "float", "double", "bit", "year", "time"):

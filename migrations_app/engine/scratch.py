@@ -130,22 +130,19 @@ def _make_change(
         return Method.INSTANT, "the server accepts ALGORITHM=INSTANT for it"
     table_sql = copy.names.source_sql
     try:
-        with session.in_servers_zone():
-            session.query(copy.alter(table_sql, "ALGORITHM=INSTANT"))
+        session.define(copy.alter(table_sql, "ALGORITHM=INSTANT"))
         raise EngineError("The server accepted what it had refused a moment before.")
     except MySQLdb.Error as error:
         # What it advises to try instead is not what a run would do.
         not_instant = server_text(error).partition(" Try ALGORITHM")[0].rstrip(".")
     before = _loaded(session, copy)
     try:
-        with session.in_servers_zone():
-            session.query(copy.alter(table_sql, "ALGORITHM=INPLACE, LOCK=NONE"))
+        session.define(copy.alter(table_sql, "ALGORITHM=INPLACE, LOCK=NONE"))
         if direct.changes_only_metadata(copy, before, _loaded(session, copy)):
             return Method.INPLACE, "it changes only metadata, and the server accepts that in place"
     except MySQLdb.Error:
         try:
-            with session.in_servers_zone():
-                session.query(copy.alter(table_sql))
+            session.define(copy.alter(table_sql))
         except MySQLdb.Error as error:
             return Method.UNDECIDED, server_text(error)
     return Method.COPY, f"the server cannot make it at once ({not_instant})"

@@ -59,9 +59,10 @@ _DENIED = {ER.ACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR, 1698}
 # the source holds must arrive.
 SQL_MODE = "STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_AUTO_VALUE_ON_ZERO"
 RUN_TOKEN_VARIABLE = "spirit_run"
+_UTC = "time_zone='+00:00'"
 _SESSION_SETTINGS = (
     f"sql_mode='{SQL_MODE}'",
-    "time_zone='+00:00'",
+    _UTC,
     "transaction_isolation='READ-COMMITTED'",
     # Key lists are written as IN (…): no memory limit may turn them into full scans.
     "range_optimizer_max_mem_size=0",
@@ -199,17 +200,6 @@ class Session:
             with contextlib.suppress(MySQLdb.Error):
                 connection.close()
 
-    @contextlib.contextmanager
-    def in_servers_zone(self) -> Iterator[None]:
-        """In the time zone of whoever chooses none: for what defines a default or a partition."""
-        self.query("SET SESSION time_zone = @@GLOBAL.time_zone")
-        try:
-            yield
-        finally:
-            # A connection that is lost begins in UTC again.
-            with contextlib.suppress(ServerLostError):
-                self.query("SET SESSION time_zone = '+00:00'")
-
     @property
     def lost(self) -> bool:
         """Whether the connection is gone; ``open`` brings a new one."""
@@ -246,6 +236,17 @@ class Session:
             raise self._translated(error) from error
         finally:
             self.is_at_work = False
+
+    def define(self, sql: str) -> None:
+        """Run a statement in the time zone of whoever chooses none: what it says of defaults and
+        of partitions is meant so."""
+        self.query("SET SESSION time_zone = @@GLOBAL.time_zone")
+        try:
+            self.query(sql)
+        finally:
+            # A connection that is lost begins in UTC again.
+            with contextlib.suppress(ServerLostError):
+                self.query(f"SET SESSION {_UTC}")
 
     def execute(self, sql: str) -> int:
         """Run one statement; returns the affected rows as the server counts them."""

@@ -36,8 +36,7 @@ def create(session: Session, statement: Statement, source: Table) -> Table:
             statement,
             alter_clauses=checks.with_names(statement.alter_clauses, check_names(session, names)),
         )
-        with session.in_servers_zone():
-            session.query(here.alter(names.shadow_sql))
+        session.define(here.alter(names.shadow_sql))
         table = load(session, names)
         if table.engine.lower() != "innodb":
             raise RefusedError(
@@ -107,9 +106,7 @@ def deferrable(mapping: Mapping, options: Options) -> tuple[Index, ...]:
         # The build is one long statement: replicas with a lag limit would fall behind it.
         return ()
     auto_columns = {
-        column.name.lower()
-        for column in mapping.shadow.columns
-        if "auto_increment" in str(column.facts["EXTRA"]).lower()
+        column.name.lower() for column in mapping.shadow.columns if "auto_increment" in column.extra
     }
     return tuple(
         index

@@ -27,6 +27,11 @@ class Column:
     collation: str
     facts: dict[str, Any]
 
+    @property
+    def extra(self) -> str:
+        """EXTRA in lower case: ``auto_increment``, ``default_generated`` and the like."""
+        return str(self.facts.get("EXTRA") or "").lower()
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ColumnPair:

@@ -2,7 +2,7 @@
 
 The engine's sessions are in UTC, so that the values of TIMESTAMP keys are never ambiguous. ALTER
 TABLE and the application are in the server's zone: statements that define something are run in it
-(``Session.in_servers_zone``), and what would be computed anew while rows are copied, and come out
+(``Session.define``), and what would be computed anew while rows are copied, and come out
 otherwise in UTC, is refused.
 """
 
@@ -70,5 +70,5 @@ def _new(mapping: Mapping) -> list[str]:
         for column in mapping.shadow.columns
         if column.name not in taken and not column.generated and column.data_type != "timestamp"
         if _NOW.search(default := str(column.facts.get("COLUMN_DEFAULT") or ""))
-        and "DEFAULT_GENERATED" in str(column.facts.get("EXTRA") or "").upper()
+        and "default_generated" in column.extra
     ]

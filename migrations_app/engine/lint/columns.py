@@ -187,10 +187,9 @@ def mixed_case(case: Case) -> Iterator[Said]:
 
 def not_null_without_default(case: Case) -> Iterator[Said]:
     for column in case.added:
-        extra = str(column.facts.get("EXTRA") or "").lower()
-        if column.nullable or column.generated or "auto_increment" in extra:
+        if column.nullable or column.generated or "auto_increment" in column.extra:
             continue
-        if column.facts.get("COLUMN_DEFAULT") is None and "default_generated" not in extra:
+        if column.facts.get("COLUMN_DEFAULT") is None and "default_generated" not in column.extra:
             yield Said(
                 f"New column {column.name} is NOT NULL and has no default: an INSERT that does "
                 f"not name it fails, as those of programs that do not know it yet.",
@@ -225,14 +224,13 @@ def _said_outright(words: Sequence[str]) -> set[str]:
 def _attributes(column: Column) -> Iterator[tuple[str, str]]:
     """What MODIFY drops when it is not repeated, as kind and as it is written."""
     default, comment = column.facts.get("COLUMN_DEFAULT"), column.facts.get("COLUMN_COMMENT")
-    extra = str(column.facts.get("EXTRA") or "").lower()
     if not column.nullable:
         yield "not null", "NOT NULL"
     if default is not None:
-        is_expression = "default_generated" in extra
+        is_expression = "default_generated" in column.extra
         yield "default", f"DEFAULT {default if is_expression else literal(str(default))}"
     for word in ("auto_increment", "on update", "invisible"):
-        if word in extra:
+        if word in column.extra:
             yield word, word.upper()
     if comment:
         yield "comment", "its comment"

@@ -19,8 +19,7 @@ _JUST_NOW_SECS = 60
 def auto_increment_full(case: Case) -> Iterator[Said]:
     number = case.before.auto_increment
     for column in case.after.columns:
-        extra = str(column.facts.get("EXTRA") or "").lower()
-        if number is None or "auto_increment" not in extra:
+        if number is None or "auto_increment" not in column.extra:
             continue
         if column.data_type not in types.INTEGER_BYTES:
             continue
